@@ -1,0 +1,88 @@
+"""What a policy is: something that turns one observation and one prompt into a chunk of actions.
+
+The scripted expert, the learned models and a remote server all stand behind this one interface; timing, fences and
+aggregation are not the policy's business (see `vla_ros.policy.runner`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_ros.spaces.observation import Observation
+from vla_ros.spaces.time_contract import TimeContract
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySpec:
+    """What a checkpoint needs and gives, checked against the robot file before anything moves.
+
+    Attributes:
+        name: Kind of policy, for example ``nano`` or ``expert``.
+        model_id: Short hash or name of the weights; travels in every chunk.
+        camera_keys: Images it reads.
+        image_size: Height and width of those images in [px].
+        state_names: Names of the state vector's elements, in order.
+        action_names: Names of the action vector's elements, in order.
+        horizon: Rows T of one chunk.
+        contract: When its actions are due (from the dataset it was trained on).
+    """
+
+    name: str
+    model_id: str
+    camera_keys: tuple[str, ...]
+    image_size: tuple[int, int]
+    state_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    horizon: int
+    contract: TimeContract
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PolicyRequest:
+    """One question to a policy.
+
+    Attributes:
+        observation: What the robot saw and felt at one instant.
+        prompt: The subtask in the policy's words.
+        seed: Makes sampling repeatable; None draws at random.
+    """
+
+    observation: Observation
+    prompt: str
+    seed: int | None = None
+
+
+class Policy(Protocol):
+    """Anything that answers observations with chunks. One caller at a time."""
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What it needs and gives."""
+        ...
+
+    def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
+        """Compute one chunk.
+
+        Returns:
+            Absolute actions, SI, in the robot file's order. Shape (T, A).
+
+        Raises:
+            VlaError: It cannot answer; the text says what, expected, got and what to do.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget everything about the run before."""
+        ...
+
+    def warm_up(self) -> None:
+        """Pay all first-call costs now, before a robot waits."""
+        ...
+
+    def close(self) -> None:
+        """Free what is held; calling it twice is harmless."""
+        ...
