@@ -1,0 +1,1 @@
+"""Recordings, demonstrations and datasets."""

@@ -1,0 +1,1 @@
+"""Neural networks from shared parts; importing a module of this package needs torch."""

@@ -1,0 +1,1 @@
+"""Training: instructions, losses, optimiser and loop."""
