@@ -66,13 +66,19 @@ class TimeContract:
             raise TimeContractError(f"dt is {self.dt_ns} ns; expected more than 0")
         _choice("state_at", self.state_at, get_args(StateAt))
         _choice("interpolation", self.interpolation, get_args(Interpolation))
-        object.__setattr__(
-            self, "image_latency_ns", MappingProxyType(dict(self.image_latency_ns))
-        )
+        object.__setattr__(self, "image_latency_ns", MappingProxyType(dict(self.image_latency_ns)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (TimeContract.from_ns, (dict(self.image_latency_ns), self.state_at,
-                                       self.action_offset_ns, self.dt_ns, self.interpolation))
+        return (
+            TimeContract.from_ns,
+            (
+                dict(self.image_latency_ns),
+                self.state_at,
+                self.action_offset_ns,
+                self.dt_ns,
+                self.interpolation,
+            ),
+        )
 
     @classmethod
     def from_ns(
@@ -150,13 +156,9 @@ class TimeContract:
             )
         latencies = values["image_latency_s"]
         if not isinstance(latencies, Mapping):
-            raise TimeContractError(
-                f"image_latency_s: expected camera: seconds, got {latencies!r}"
-            )
+            raise TimeContractError(f"image_latency_s: expected camera: seconds, got {latencies!r}")
         return cls(
-            image_latency_ns={
-                str(c): _ns(f"image_latency_s.{c}", s) for c, s in latencies.items()
-            },
+            image_latency_ns={str(c): _ns(f"image_latency_s.{c}", s) for c, s in latencies.items()},
             state_at=values["state_at"],
             action_offset_ns=_ns("action_offset_s", values["action_offset_s"]),
             dt_ns=_ns("dt_s", values["dt_s"]),

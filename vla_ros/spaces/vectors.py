@@ -12,9 +12,7 @@ import numpy.typing as npt
 
 from vla_ros.errors import VlaError
 
-SliceKind = Literal[
-    "position", "velocity", "effort", "pose_pos", "pose_rot", "binary", "gripper"
-]
+SliceKind = Literal["position", "velocity", "effort", "pose_pos", "pose_rot", "binary", "gripper"]
 """What one slice holds: SI units, absolute. ``binary`` is 0 or 1 and never averaged;
 ``gripper`` is a continuous opening in [0, 1]; ``velocity`` is an integral (rad/s, m/s)."""
 
