@@ -1,0 +1,16 @@
+"""From plans to smooth, limited commands. Ring 1: numpy and ruckig, no clock, no ROS."""
+
+from __future__ import annotations
+
+from vla_ros.motion.joint_motion import JointMotion
+from vla_ros.motion.limits import MotionLimits, MotionRefused
+from vla_ros.motion.setpoint import MotionState, Setpoint, TrajectoryWindow
+
+__all__ = [
+    "JointMotion",
+    "MotionLimits",
+    "MotionRefused",
+    "MotionState",
+    "Setpoint",
+    "TrajectoryWindow",
+]
