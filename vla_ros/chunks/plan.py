@@ -1,7 +1,9 @@
 """A plan: one chunk of actions on the stamp timeline, immutable.
 
-Every row of a plan has a due time: row ``k`` is due at ``start + k * dt``. Nobody counts steps; whoever wants to know
-what to do at an instant asks for the row that is due then. The idea of stamping every action is UMI's (Chi et al.,
+Every row of a plan has a due time: row ``k`` is due at ``start + k * dt``. Nobody counts steps;
+whoever wants to know
+what to do at an instant asks for the row that is due then. The idea of stamping every action is
+UMI's (Chi et al.,
 2024, "Universal Manipulation Interface", arXiv:2402.10329).
 """
 
@@ -33,7 +35,8 @@ class Plan:
         dt_ns: Time between rows after speed scaling, in [ns].
         valid_from_ns: ROS time from which this plan replaces the one before, in [ns].
         actions: Absolute, SI, in the robot file's order. Read-only. Shape (T, A).
-        interpolation: ``hold``: row k acts over [t_k, t_k + dt); ``linear``: the plan passes row k at t_k.
+        interpolation: ``hold``: row k acts over [t_k, t_k + dt); ``linear``: the plan passes row k
+            at t_k.
         aggregation: How the policy joined this chunk to the plan before.
         late: The plan before ran out before this one could take over.
         inference_start_ns: ROS time at which inference started, in [ns].
@@ -60,7 +63,8 @@ class Plan:
     def __post_init__(self) -> None:
         actions = np.array(self.actions, dtype=np.float64, copy=True)
         if actions.ndim != 2 or actions.shape[0] < 1:
-            raise ValueError(f"a plan needs actions of shape (T, A) with T >= 1, got {actions.shape}")
+            raise ValueError(f"a plan needs actions of shape (T, A) with T >= 1, got
+            {actions.shape}")
         if self.dt_ns <= 0:
             raise ValueError(f"a plan needs dt_ns > 0, got {self.dt_ns}")
         if len(self.run_id) != 16:
@@ -80,12 +84,14 @@ class Plan:
 
     @property
     def end_ns(self) -> int:
-        """ROS time after which the plan says nothing, in [ns]: the last row's due time, plus dt when rows are held."""
+        """ROS time after which the plan says nothing, in [ns]: the last row's due time, plus dt
+        when rows are held."""
         rows = self.horizon if self.interpolation == "hold" else self.horizon - 1
         return self.start_ns + rows * self.dt_ns
 
     def row_at(self, t_ns: int) -> float:
-        """Fractional row that is due at ``t_ns``; below 0 before the plan, above T - 1 after its last row."""
+        """Fractional row that is due at ``t_ns``; below 0 before the plan, above T - 1 after its
+        last row."""
         return (t_ns - self.start_ns) / self.dt_ns
 
     def due_ns(self, row: int) -> int:
