@@ -1,0 +1,1 @@
+"""The simulated robot, its scenes, the scripted expert and the judge. No ROS inside."""
