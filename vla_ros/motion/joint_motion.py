@@ -1,22 +1,50 @@
-"""JointMotion: from plans to setpoints of a group of position-controlled joints."""
+"""JointMotion: from plans to setpoints of a group of position-controlled joints.
+
+``plan -> minimum-jerk smoothing -> curve -> seam fade -> time of the whole group scaled -> guard``,
+computed once per plan into samples on the control grid; a control tick looks one up. Stops, moves to
+named poses and the brake at the end of a plan are further pieces of the same timeline, so whatever
+happens next starts from the position, velocity and acceleration that are commanded. The measured
+state is never used after ``reset``.
+
+Axis letters: T rows of a plan, N joints, P points of a window.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
-from vla_ros.motion.limits import FloatArray, MotionLimits
+import numpy as np
+
+from vla_ros.motion.curve import Curve
+from vla_ros.motion.follow import Follower
+from vla_ros.motion.guard import violation
+from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused, checked_vector
+from vla_ros.motion.ruckig_moves import Mover
 from vla_ros.motion.setpoint import MotionState, Setpoint, TrajectoryWindow
+from vla_ros.motion.smoothing import smooth
+from vla_ros.motion.timeline import Piece, Segment, Timeline
+from vla_ros.motion.window import window_of
+
+MAX_PLAN_NS = 30_000_000_000
+MAX_AHEAD_NS = 10_000_000_000
+MAX_GAP_NS = 250_000_000
+MAX_OUTSIDE = 0.05
+STOPPED = "stop"
 
 
 class JointMotion:
-    """Smooth, limited motion of a group of joints; time is an argument.
+    """Smooth, limited motion of a group of joints. Time is an argument; it should not go back.
 
-    Attributes:
-        limits: The limits every setpoint obeys.
-        state: HOLDING (at rest), RAMPING (go_to or rejoining a far plan), TRACKING, BRAKING.
-        reason: Why the group brakes or holds ("stop", "plan ended", a fault text); "" while moving on request.
-        fault: Latched text of a plan that could not be executed; accept() and go_to() are refused
-            until reset().
+    Where time goes back, or forward by more than a process may pause, nothing is fast-forwarded: the
+    group brakes from what the robot last heard.
+
+    Args:
+        limits: What every setpoint obeys.
+        period_ns: Control period, in [ns].
+        smoothing_noise_rad: Noise of the plans' rows, in [rad] or [m]; 0 switches smoothing off.
+        fade_ns: Duration of the seam fade, in [ns].
+        max_time_scale: A plan that would have to run slower than this is refused with a stop.
     """
 
     def __init__(
@@ -27,17 +55,98 @@ class JointMotion:
         smoothing_noise_rad: float = 0.0,
         fade_ns: int = 150_000_000,
         max_time_scale: float = 4.0,
-    ) -> None: ...
+    ) -> None:
+        self.limits = limits
+        self._period_ns = int(period_ns)
+        self._noise = float(smoothing_noise_rad)
+        self._mover = Mover(limits)
+        self._follower = Follower(
+            limits=limits,
+            bend=limits,
+            mover=self._mover,
+            period_s=period_ns * 1e-9,
+            fade_s=fade_ns * 1e-9,
+            max_time_scale=max_time_scale,
+        )
+        self._still = np.zeros(limits.size, dtype=np.uint8)
+        self._timeline: Timeline | None = None
+        self._now_ns = 0
+        self._promised_ns = 0
+        self._promise: Timeline | None = None
+        self._fault = ""
 
-    state: MotionState
-    reason: str
-    fault: str
-    at_rest: bool
-    finished: bool
+    # State -----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> MotionState:
+        """HOLDING at rest, RAMPING to a pose or onto a far plan, TRACKING a plan, BRAKING."""
+        return "HOLDING" if self.at_rest else self._segment.state
+
+    @property
+    def reason(self) -> str:
+        """Why the group brakes or has braked; "" where it moves or rests as it was asked to."""
+        return self._fault or self._segment.reason
+
+    @property
+    def fault(self) -> str:
+        """Latched text of a plan that could not be executed; only ``reset`` clears it."""
+        return self._fault
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the commanded motion is over."""
+        return self._line.end <= self._tick
+
+    @property
+    def finished(self) -> bool:
+        """Whether the group rests at the end of a plan or of a move it was asked for."""
+        return self.at_rest and self._segment.reason != STOPPED and not self._fault
+
+    @property
+    def _line(self) -> Timeline:
+        if self._timeline is None:
+            raise MotionRefused(
+                "The motion was not started: expected reset() with the robot's position."
+            )
+        return self._timeline
+
+    @property
+    def _tick(self) -> int:
+        """The last sample due at or before now."""
+        return (self._now_ns - self._line.origin_ns) // self._period_ns
+
+    @property
+    def _segment(self) -> Segment:
+        return self._line.segment(self._tick)
+
+    # Requests --------------------------------------------------------------------------------------
 
     def reset(self, q: FloatArray, now_ns: int) -> None:
-        """Hold ``q`` from ``now_ns`` on."""
-        raise NotImplementedError
+        """Hold ``q`` (N,) from ``now_ns`` on; clears a fault and every plan.
+
+        A position slightly outside its limits is held, not jumped from; the way back inside is the
+        next plan's.
+
+        Raises:
+            MotionRefused: A wrong shape, a value that is not finite, or far outside the limits.
+        """
+        position = checked_vector("The position to start from", q, self.limits.size)
+        outside = np.maximum(self.limits.lower - position, position - self.limits.upper)
+        if outside.max() > MAX_OUTSIDE:
+            joint = int(np.argmax(outside))
+            raise MotionRefused(
+                f"{self.limits.names[joint]} is at {position[joint]:.4f}, expected between "
+                f"{self.limits.lower[joint]:.4f} and {self.limits.upper[joint]:.4f}. Move the robot "
+                f"inside its limits, or correct them in the robot file."
+            )
+        allowed = replace(
+            self.limits,
+            lower=np.minimum(self.limits.lower, position),
+            upper=np.maximum(self.limits.upper, position),
+        )
+        self._follower = replace(self._follower, limits=allowed)
+        self._fault = ""
+        self._restart(np.stack([position, 0.0 * position, 0.0 * position]), now_ns, "")
 
     def accept(
         self,
@@ -48,21 +157,199 @@ class JointMotion:
         interpolation: Literal["hold", "linear"],
         now_ns: int,
     ) -> None:
-        """Execute a plan (T, N) from ``max(valid_from_ns, next tick)`` on."""
-        raise NotImplementedError
+        """Execute a plan from ``max(valid_from_ns, next tick)`` on, at the row due then.
+
+        Args:
+            start_ns: Due time of row 0, in [ns].
+            dt_ns: Time between rows, in [ns].
+            valid_from_ns: From when on it replaces the plan in force, in [ns].
+            positions: The rows, in [rad] or [m]. Shape (T, N).
+            interpolation: ``linear``: row k is passed at its due time; ``hold``: in the middle of
+                the ``dt_ns`` that it acts for.
+            now_ns: In [ns].
+
+        Raises:
+            MotionRefused: A malformed plan or one whose rows are all in the past; the plan in force
+                stays. A plan that no way inside the limits can execute; the group brakes and
+                ``fault`` is latched.
+        """
+        self._seen(now_ns)
+        if self._fault:
+            raise MotionRefused(
+                f"Stopped by a fault: {self._fault} Resume from where the robot is."
+            )
+        rows = self._checked_rows(positions, dt_ns)
+        count = len(rows)
+        half = 0.5 if interpolation == "hold" else 0.0
+        first_ns = start_ns + int(half * dt_ns)
+        begin_ns = max(valid_from_ns, first_ns if half == 0.0 else start_ns)
+        if begin_ns - now_ns > MAX_AHEAD_NS:
+            raise MotionRefused(
+                f"The plan begins {(begin_ns - now_ns) * 1e-9:.3f} s from now, expected at most "
+                f"{MAX_AHEAD_NS * 1e-9:.0f} s. Check that its stamps are of the same clock."
+            )
+        line = self._line
+        tick = max(self._tick + 1, line.tick_at_or_after(begin_ns))
+        first_row = (line.time_ns(tick) - first_ns) / dt_ns
+        last_row = count - 1 + (half if count > 1 or half else 1.0)
+        if first_row >= last_row:
+            raise MotionRefused(
+                f"Every row of the plan is in the past: the last one was due "
+                f"{(first_row - last_row) * dt_ns * 1e-9:.3f} s before the plan could begin. "
+                f"Infer faster, or plan further ahead."
+            )
+        smoothed = smooth(rows, dt_ns * 1e-9, self._noise, self.limits.jerk)
+        curve = Curve.through(smoothed, dt_ns * 1e-9)
+        try:
+            pieces = self._follower.follow(line.state(tick), curve, rows, first_row, last_row)
+        except MotionRefused as refusal:
+            self.stop(now_ns)
+            self._fault = str(refusal)
+            raise
+        line.splice(tick, pieces, self._tick)
 
     def stop(self, now_ns: int) -> None:
-        """Brake from the commanded state at the next tick."""
-        raise NotImplementedError
+        """Brake from the commanded state at the next tick, as quickly as the limits allow."""
+        self._seen(now_ns)
+        line, tick = self._line, self._tick + 1
+        samples = self._mover.stop(line.state(tick)).on_grid(self._period_ns * 1e-9)
+        segment = Segment(state="BRAKING", limited=self._still, reason=STOPPED)
+        line.splice(tick, [Piece(segment=segment, samples=samples)], self._tick)
 
-    def go_to(self, q: FloatArray, now_ns: int, speed: float) -> float:
-        """Move to ``q`` and rest there; returns the duration in [s]."""
-        raise NotImplementedError
+    def go_to(self, q: FloatArray, now_ns: int, speed: float = 1.0) -> float:
+        """Move to ``q`` (N,) and rest there, all joints arriving together; replaces any plan.
+
+        Args:
+            q: Target, in [rad] or [m]. Shape (N,).
+            now_ns: In [ns].
+            speed: Fraction of every limit to use, above 0 to 1.
+
+        Returns:
+            Duration of the move from the next tick on, in [s].
+
+        Raises:
+            MotionRefused: A target that is malformed or outside the limits, a speed outside its
+                range, or a fault that is latched. Nothing changes.
+        """
+        self._seen(now_ns)
+        if self._fault:
+            raise MotionRefused(
+                f"Stopped by a fault: {self._fault} Resume from where the robot is."
+            )
+        target = checked_vector("The pose to go to", q, self.limits.size)
+        if (target < self.limits.lower).any() or (target > self.limits.upper).any():
+            raise MotionRefused(
+                f"The pose to go to must be between {self.limits.lower.tolist()} and "
+                f"{self.limits.upper.tolist()}, got {target.tolist()}."
+            )
+        if not 0.0 < speed <= 1.0:
+            raise MotionRefused(f"The speed must be above 0 and at most 1, got {speed}.")
+        line, tick, period_s = self._line, self._tick + 1, self._period_ns * 1e-9
+        state = line.state(tick)
+        goal = np.stack([target, 0.0 * target, 0.0 * target])
+        slow = Mover(self.limits.scaled(speed))
+        move = slow.to(state, goal)
+        samples = None if move is None else move.on_grid(period_s)
+        if samples is None or violation(samples, period_s, self._follower.limits):
+            # Too fast for a direct way: to rest first.
+            brake = self._mover.stop(state).on_grid(period_s)
+            move = slow.to(brake[:, -1], goal)
+            if move is None:
+                raise MotionRefused(f"Ruckig finds no way to {target.tolist()}.")
+            samples = np.concatenate([brake[:, :-1], move.on_grid(period_s)], axis=1)
+        piece = Piece(segment=Segment(state="RAMPING", limited=self._still), samples=samples)
+        line.splice(tick, [piece], self._tick)
+        return float((samples.shape[1] - 1) * period_s)
+
+    # Outputs ---------------------------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> Setpoint:
-        """The setpoint due at ``now_ns``; called once each control period."""
-        raise NotImplementedError
+        """The setpoint due at ``now_ns``; call it once each control period."""
+        self._seen(now_ns)
+        line, tick = self._line, self._tick
+        if self._now_ns == line.time_ns(tick):
+            state = line.state(tick).copy()
+        else:
+            state = line.states(np.array([self._now_ns]))[:, 0]
+        reference = line.reference(tick).copy()
+        state.setflags(write=False)
+        reference.setflags(write=False)
+        segment = line.segment(tick)
+        return Setpoint(
+            t_ns=self._now_ns,
+            position=state[0],
+            velocity=state[1],
+            acceleration=state[2],
+            row=line.row(tick),
+            time_scale=segment.time_scale,
+            limited=segment.limited,
+            reference=reference,
+        )
 
     def window(self, now_ns: int, lookahead_ns: int, spacing_ns: int) -> TrajectoryWindow:
-        """The commanded curve around ``now_ns``, ending in a brake to rest."""
-        raise NotImplementedError
+        """The commanded curve from just before now to ``now + lookahead_ns``, then a brake to rest.
+
+        Points lie on a fixed grid of ``spacing_ns``, so windows agree where they overlap.
+
+        Args:
+            now_ns: In [ns].
+            lookahead_ns: How far the plan is handed over, in [ns].
+            spacing_ns: Time between points, in [ns]; a multiple of the period is exact.
+        """
+        self._seen(now_ns)
+        window, self._promised_ns, self._promise = window_of(
+            self._line, self._mover, self._now_ns, lookahead_ns, spacing_ns
+        )
+        return window
+
+    # Time ------------------------------------------------------------------------------------------
+
+    def _seen(self, now_ns: int) -> None:
+        """Takes note of the time; brakes where it jumped."""
+        line = self._line
+        step = now_ns - self._now_ns
+        if -self._period_ns <= step <= 0:
+            return
+        if step < 0:
+            state = line.states(np.array([self._now_ns]))[:, 0]
+            self._restart(state, now_ns, "time went back")
+        elif step > MAX_GAP_NS and not self.at_rest:
+            # The robot followed the last window; without one it has stood still since the last tick.
+            if self._promise is None:
+                state = line.states(np.array([self._now_ns]))[:, 0]
+                self._restart(state, now_ns, "ticks were missed")
+            elif now_ns > self._promised_ns:
+                state = self._promise.states(np.array([now_ns]))[:, 0]
+                self._restart(state, now_ns, "ticks were missed")
+        self._now_ns = max(now_ns, self._now_ns)
+
+    def _restart(self, state: FloatArray, now_ns: int, reason: str) -> None:
+        """A new timeline from ``state`` (3, N) on that brakes to rest."""
+        period_s = self._period_ns * 1e-9
+        segment = Segment(state="BRAKING", limited=self._still, reason=reason)
+        self._timeline = Timeline(int(now_ns), self._period_ns, state, segment)
+        self._now_ns = int(now_ns)
+        self._promise = None
+        if state[1:].any():
+            samples = self._mover.stop(state).on_grid(period_s)
+            self._timeline.splice(1, [Piece(segment=segment, samples=samples[:, 1:])], 0)
+
+    def _checked_rows(self, positions: FloatArray, dt_ns: int) -> FloatArray:
+        rows = np.array(positions, dtype=np.float64)
+        if rows.ndim != 2 or rows.shape[1] != self.limits.size or len(rows) == 0:
+            raise MotionRefused(
+                f"The plan has shape {rows.shape}, expected (rows, {self.limits.size}) for the joints "
+                f"{', '.join(self.limits.names)}."
+            )
+        if not np.isfinite(rows).all():
+            row, joint = (int(i) for i in np.argwhere(~np.isfinite(rows))[0])
+            raise MotionRefused(
+                f"Row {row} of the plan holds {rows[row, joint]} for {self.limits.names[joint]}, "
+                f"expected a finite position."
+            )
+        if dt_ns <= 0 or len(rows) * dt_ns > MAX_PLAN_NS:
+            raise MotionRefused(
+                f"{len(rows)} rows every {dt_ns} ns: expected a spacing above 0 and at most "
+                f"{MAX_PLAN_NS * 1e-9:.0f} s in all."
+            )
+        return rows

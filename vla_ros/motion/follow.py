@@ -1,0 +1,184 @@
+"""From the commanded state onto a plan, along it, and to rest after its last row.
+
+Four ways are tried, the gentlest first: the plan with a seam fade, the plan with a longer fade, a
+Ruckig move that meets the plan as early as it can, and a Ruckig move to rest at the last row. The
+plan runs slower as a whole where it must. What no way can do inside the limits is refused.
+
+Axis letters: T rows, N joints, n samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_ros.motion.curve import Curve, bend_inside
+from vla_ros.motion.guard import violation
+from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused
+from vla_ros.motion.ruckig_moves import Mover
+from vla_ros.motion.scaling import time_scale
+from vla_ros.motion.seam import fade
+from vla_ros.motion.setpoint import LIMITED_POSITION
+from vla_ros.motion.timeline import Piece, Segment
+
+FADE_FACTORS = (1.0, 1.5, 2.25)
+SLOWER = (1.0, 1.25, 2.0)
+SCALE_MARGIN = 1.01
+REJOIN_STEP_S = 0.03
+ENDED = "the plan ended without a successor"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Follower:
+    """The settings that are the same for every plan of a group of joints.
+
+    Attributes:
+        limits: What every sample obeys.
+        bend: Position limits that plans are bent to stay inside (those of the robot).
+        mover: Ruckig for this group.
+        period_s: Control period, in [s].
+        fade_s: Duration of the seam fade, in [s].
+        max_time_scale: Slowest execution of a plan that is still worth the name.
+    """
+
+    limits: MotionLimits
+    bend: MotionLimits
+    mover: Mover
+    period_s: float
+    fade_s: float
+    max_time_scale: float
+
+    def follow(
+        self, state: FloatArray, curve: Curve, rows: FloatArray, first_row: float, last_row: float
+    ) -> list[Piece]:
+        """The samples from ``state`` on, ending at rest.
+
+        Args:
+            state: Commanded position, velocity, acceleration at the switch. Shape (3, N).
+            curve: The plan.
+            rows: The plan as it was asked for, before smoothing. Shape (T, N).
+            first_row: Fractional row due at the switch.
+            last_row: Fractional row at which the plan ends, at least ``first_row``.
+
+        Raises:
+            MotionRefused: No way inside the limits.
+        """
+        step = self.period_s / curve.dt_s
+        row = _grid(first_row, last_row, step)
+        asked = curve.sample(row, 1.0)
+        plan = bend_inside(asked, self.bend)
+        scale, limited = time_scale(plan, self.period_s, self.limits)
+        if plan is not asked:
+            bent = np.abs(plan[0] - asked[0]).max(axis=0) > 1e-6
+            limited = limited | (bent * LIMITED_POSITION).astype(np.uint8)
+        problem = "it would have to run that slowly"
+        for slower in SLOWER if scale <= self.max_time_scale else ():
+            factor = scale * slower * (SCALE_MARGIN if scale * slower > 1.0 else 1.0)
+            if factor > 1.0:
+                row = _grid(first_row, last_row, step / factor)
+                plan = bend_inside(curve.sample(row, 1.0 / factor), self.bend)
+            on_plan = Segment(state="TRACKING", limited=limited, time_scale=factor)
+            for samples, ramp in self._ways(state, plan):
+                tail = self.mover.stop(samples[:, -1]).on_grid(self.period_s)[:, 1:]
+                problem = violation(
+                    np.concatenate([samples, tail], axis=1), self.period_s, self.limits
+                )
+                if not problem:
+                    return self._pieces(samples, ramp, tail, row, rows, on_plan)
+        if scale > self.max_time_scale:
+            raise MotionRefused(
+                f"The plan would have to run {scale:.3g} times slower to keep the limits, expected at "
+                f"most {self.max_time_scale:.3g} times; joints that ask for it: "
+                f"{_named(self.limits.names, limited)}. Check units and limits; if the rows carry "
+                f"noise, declare it (smoothing.noise_rad)."
+            )
+        move = self._to_rest(state, plan[0, -1])
+        if move is None:
+            raise MotionRefused(f"The plan cannot be reached inside the limits: {problem}.")
+        return [Piece(segment=Segment(state="RAMPING", limited=limited), samples=move)]
+
+    def _ways(self, state: FloatArray, plan: FloatArray) -> Iterator[tuple[FloatArray, int]]:
+        """Ways onto the plan, and for each the number of samples spent on a Ruckig move."""
+        count = plan.shape[1]
+        offset = state - plan[:, 0]
+        t = np.arange(count) * self.period_s
+        for factor in FADE_FACTORS:
+            samples = plan.copy()
+            added = fade(offset, t, factor * self.fade_s)
+            samples[:, : added.shape[1]] += added
+            yield samples, 0
+        stride = max(1, round(REJOIN_STEP_S / self.period_s))
+        for meet in range(stride, count, stride):
+            move = self.mover.to(state, plan[:, meet], at_least_s=t[meet])
+            if move is not None and move.duration_s <= t[meet] + 1e-9:
+                yield np.concatenate([move.sample(t[:meet]), plan[:, meet:]], axis=1), meet
+                return
+
+    def _to_rest(self, state: FloatArray, position: FloatArray) -> FloatArray | None:
+        move = self.mover.to(state, np.stack([position, 0.0 * position, 0.0 * position]))
+        if move is None:
+            return None
+        samples = move.on_grid(self.period_s)
+        return None if violation(samples, self.period_s, self.limits) else samples
+
+    def _pieces(
+        self,
+        samples: FloatArray,
+        ramp: int,
+        tail: FloatArray,
+        row: FloatArray,
+        rows: FloatArray,
+        on_plan: Segment,
+    ) -> list[Piece]:
+        reference = _between_rows(rows, row)
+        pieces = []
+        if ramp:
+            ramping = Segment(
+                state="RAMPING", limited=on_plan.limited, time_scale=on_plan.time_scale
+            )
+            pieces.append(
+                Piece(
+                    segment=ramping,
+                    samples=samples[:, :ramp],
+                    row=row[:ramp],
+                    reference=reference[:ramp],
+                )
+            )
+        pieces.append(
+            Piece(
+                segment=on_plan,
+                samples=samples[:, ramp:],
+                row=row[ramp:],
+                reference=reference[ramp:],
+            )
+        )
+        braking = Segment(state="BRAKING", limited=np.zeros_like(on_plan.limited), reason=ENDED)
+        pieces.append(
+            Piece(
+                segment=braking,
+                samples=tail,
+                reference=np.repeat(reference[-1:], tail.shape[1], axis=0),
+            )
+        )
+        return pieces
+
+
+def _grid(first_row: float, last_row: float, step: float) -> FloatArray:
+    count = int((last_row - first_row) / step + 1e-9) + 1
+    return first_row + step * np.arange(count)
+
+
+def _between_rows(rows: FloatArray, row: FloatArray) -> FloatArray:
+    """The rows (T, N), linear in between and held outside, at fractional rows (n,). Shape (n, N)."""
+    inside = np.clip(row, 0.0, len(rows) - 1.0)
+    index = np.minimum(inside.astype(np.int64), max(len(rows) - 2, 0))
+    part = (inside - index)[:, None]
+    following = np.minimum(index + 1, len(rows) - 1)
+    return rows[index] * (1.0 - part) + rows[following] * part
+
+
+def _named(names: tuple[str, ...], limited: NDArray[np.uint8]) -> str:
+    return ", ".join(name for name, bits in zip(names, limited, strict=True) if bits) or "none"
