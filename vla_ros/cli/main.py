@@ -1,0 +1,162 @@
+"""Entry point of the `vla` command; each verb imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from vla_ros.errors import VlaError
+
+app = typer.Typer(
+    name="vla",
+    help="Drive any ros2_control robot with a flow-matching Vision-Language-Action policy.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+sim_app = typer.Typer(help="The simulated robot: collect demonstrations.", no_args_is_help=True)
+app.add_typer(sim_app, name="sim", rich_help_panel="Data and training")
+
+ON_ROBOT = "On the robot"
+DATA = "Data and training"
+
+
+@app.command(
+    rich_help_panel=ON_ROBOT,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def launch(
+    context: typer.Context,
+    file: Annotated[
+        str, typer.Argument(help="Launch file: a path, or a name in share/vla_ros/launch.")
+    ],
+) -> None:
+    """Start a ROS 2 YAML launch file; arguments follow as [b]name:=value[/b]."""
+    from vla_ros.cli.launch import launch_file
+
+    raise typer.Exit(launch_file(file, list(context.args)))
+
+
+@app.command(rich_help_panel=ON_ROBOT)
+def do(
+    instruction: Annotated[
+        str, typer.Argument(help='What to do, e.g. "put the red cube in the blue bin".')
+    ],
+    time_limit_s: Annotated[
+        float,
+        typer.Option(
+            help="Give up after this time, in seconds of ROS time; 0: the planner's default."
+        ),
+    ] = 0.0,
+    wait_s: Annotated[
+        float, typer.Option(help="How long to wait for the planner to come up, in seconds.")
+    ] = 10.0,
+) -> None:
+    """Give the running robot a goal in words and follow it to its end. Ctrl-C cancels the goal."""
+    from vla_ros.cli.do import do as run
+
+    raise typer.Exit(run(instruction, time_limit_s=time_limit_s, wait_s=wait_s))
+
+
+@app.command(rich_help_panel=ON_ROBOT)
+def doctor(
+    robot: Annotated[
+        str, typer.Option(help="Robot file: a path, or a name in share/vla_ros/config/robots.")
+    ] = "sim_arm",
+    seconds: Annotated[float, typer.Option(help="How long to listen.", min=0.5)] = 3.0,
+) -> None:
+    """Is everything up, at what rate, and how old is what arrives?"""
+    from vla_ros.cli.doctor import doctor as run
+
+    raise typer.Exit(run(robot, seconds))
+
+
+@app.command(rich_help_panel=ON_ROBOT)
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Where the run's video, plot, bag and summary go.")
+    ] = Path("out/demo"),
+    policy: Annotated[str, typer.Option(help="'expert', or a checkpoint folder.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the simulated scene.")] = 1,
+) -> None:
+    """Start the simulated robot, give it three goals, leave a video, a plot and a bag."""
+    from vla_ros.cli.demo import demo as run
+
+    raise typer.Exit(run(out, policy, seed))
+
+
+@sim_app.command()
+def collect(
+    out: Annotated[
+        Path, typer.Option(help="Folder of the demonstration set; created, or added to.")
+    ],
+    episodes: Annotated[int, typer.Option(help="Number of episodes to keep.", min=1)] = 2000,
+    seed: Annotated[int, typer.Option(help="First seed; episode i uses seed + i.", min=0)] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="Checkpoint to drive instead of the expert (DAgger): the expert only labels."
+        ),
+    ] = None,
+) -> None:
+    """Collect demonstrations of the expert through the real sync, chunk and motion code."""
+    from vla_ros.cli.collect import collect as run
+
+    raise typer.Exit(run(out, episodes, seed, jobs, policy))
+
+
+@app.command(rich_help_panel=DATA)
+def train(
+    data: Annotated[
+        list[Path], typer.Option(help="Demonstration set; give it several times to mix sets.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the checkpoint and its metrics go.")],
+    minutes: Annotated[float, typer.Option(help="Wall-clock budget.", min=0.1)] = 60.0,
+    seed: Annotated[int, typer.Option(help="Training seed.")] = 0,
+    init: Annotated[Path | None, typer.Option(help="Start from this checkpoint's weights.")] = None,
+) -> None:
+    """Train nano, the small flow-matching VLA, from demonstrations."""
+    from vla_ros.cli.train import train as run
+
+    raise typer.Exit(run(data, out, minutes, seed, init))
+
+
+@app.command("eval", rich_help_panel=DATA)
+def evaluate(
+    episodes: Annotated[int, typer.Option(help="Number of scenes.", min=1)] = 20,
+    seed: Annotated[int, typer.Option(help="First scene seed.", min=0)] = 900_000,
+    policy: Annotated[str, typer.Option(help="'expert', or a checkpoint folder.")] = "expert",
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Real time instead of lockstep.")
+    ] = False,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="The same pure code in one process, without ROS.")
+    ] = False,
+    wordings: Annotated[
+        str, typer.Option(help="'canonical', 'train' or 'held-out'.")
+    ] = "canonical",
+    json: Annotated[Path | None, typer.Option(help="Write the result here as JSON.")] = None,
+) -> None:
+    """Success rate of a policy over fresh scenes, with its 95 % interval."""
+    from vla_ros.cli.eval import evaluate as run
+
+    raise typer.Exit(run(episodes, seed, policy, realtime, direct, wordings, json))
+
+
+def main() -> None:
+    """Run the command; an error of ours is one readable paragraph, not a traceback."""
+    try:
+        app()
+    except VlaError as error:
+        Console(stderr=True).print(f"[bold red]vla:[/] {error}", highlight=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""A client of the `execute_task` action for programs that are not nodes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from vla_ros_msgs.action import ExecuteTask
+
+from vla_ros.errors import VlaError
+
+CANCEL_PATIENCE_S = 10.0
+
+
+class GraphNotUpError(VlaError):
+    """An action server of the graph did not answer in time."""
+
+
+class TaskClient:
+    """Owns a context, a node and an `execute_task` client; use it as a context manager.
+
+    Args:
+        namespace: namespace of the graph.
+        use_sim_time: follow /clock (for stamps of feedback).
+    """
+
+    def __init__(self, namespace: str = "/vla", use_sim_time: bool = False) -> None:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.node = Node(
+            "task_client",
+            namespace=namespace,
+            context=self._context,
+            parameter_overrides=[Parameter("use_sim_time", value=use_sim_time)],
+        )
+        self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._client = ActionClient(self.node, ExecuteTask, "execute_task")
+
+    def __enter__(self) -> TaskClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown(timeout_sec=1.0)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    @property
+    def now_ns(self) -> int:
+        """ROS time as this client sees it, in ns."""
+        return int(self.node.get_clock().now().nanoseconds)
+
+    def spin_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Handle callbacks until `done()`, or for `timeout_s` of steady time; returns `done()`."""
+        end = time.monotonic() + timeout_s
+        while not done() and time.monotonic() < end:
+            self._executor.spin_once(timeout_sec=0.05)
+        return done()
+
+    def wait_for_server(self, timeout_s: float) -> None:
+        """Wait for the planner.
+
+        Raises:
+            GraphNotUpError: nobody offers `execute_task` after `timeout_s` of steady time.
+        """
+        if not self.spin_until(self._client.server_is_ready, timeout_s):
+            name = self.node.resolve_service_name("execute_task")
+            raise GraphNotUpError(
+                f"no action server {name} after {timeout_s:g} s: is the graph up, and is "
+                "ROS_DOMAIN_ID the same? Start it with `vla launch demo.launch.yaml`, or look "
+                "with `vla doctor`."
+            )
+
+    def execute(
+        self,
+        instruction: str,
+        *,
+        time_limit_s: float = 0.0,
+        on_feedback: Callable[[Any], None] | None = None,
+        patience_s: float = 600.0,
+    ) -> Any:
+        """Send one goal and wait for its result; Ctrl-C cancels it and still waits for the result.
+
+        Args:
+            instruction: the goal in words.
+            time_limit_s: of ROS time; 0 is the planner's default.
+            on_feedback: called with each ExecuteTask.Feedback.
+            patience_s: steady time after which the goal counts as lost.
+
+        Returns:
+            The ExecuteTask.Result.
+
+        Raises:
+            GraphNotUpError: the planner did not answer, or vanished while it worked.
+        """
+        goal = ExecuteTask.Goal(instruction=instruction)
+        goal.time_limit.sec, goal.time_limit.nanosec = divmod(int(time_limit_s * 1e9), 10**9)
+        sent = self._client.send_goal_async(
+            goal,
+            feedback_callback=lambda message: (
+                on_feedback(message.feedback) if on_feedback else None
+            ),
+        )
+        if not self.spin_until(sent.done, 10.0):
+            raise GraphNotUpError(
+                "the planner did not take the goal within 10 s: look with `vla doctor`"
+            )
+        handle = sent.result()
+        result = handle.get_result_async()
+
+        def over() -> bool:
+            return result.done() or not self._client.server_is_ready()
+
+        try:
+            self.spin_until(over, patience_s)
+        except KeyboardInterrupt:
+            handle.cancel_goal_async()
+            self.spin_until(result.done, CANCEL_PATIENCE_S)
+        if not result.done():
+            raise GraphNotUpError(
+                "the planner went away before it gave a result: look with `vla doctor`"
+            )
+        return result.result().result
