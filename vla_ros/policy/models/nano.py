@@ -1,0 +1,212 @@
+"""nano: a small flow-matching vision-language-action model, assembled from the shared parts.
+
+    words -> instruction vector ---+--------- FiLM, two tokens, action tokens, readouts
+    images -> encoder per camera --+-> prefix tokens -> 2 blocks -> keys/values -> PrefixCache
+    state  -> one token -----------+                        |
+                                                            +-> readouts: where is what (training)
+    noise (T, A), flow time (T,) -> action expert over [PrefixCache; action tokens] -> velocity
+
+Axis letters: B batch, K draws, T action rows, A action dim, S state dim, C cameras, H x W image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vla_ros.policy.models.attention import Block, PrefixCache
+from vla_ros.policy.models.expert import ActionExpert, PrefixKeys
+from vla_ros.policy.models.flow import euler_sample
+from vla_ros.policy.models.language import InstructionEncoder
+from vla_ros.policy.models.vision import ImageEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class NanoSizes:
+    """Sizes of the network.
+
+    Attributes:
+        cameras: Number C of cameras.
+        image_height: H in pixels, a multiple of 16.
+        image_width: W in pixels, a multiple of 16.
+        state_dim: S.
+        action_dim: A.
+        horizon: T.
+        words: Size of the word table, padding and unknown included.
+        objects: Number of things an instruction can ask for.
+        bins: Number of places an instruction can name.
+        width: Token size.
+        heads: Attention heads.
+        hidden: Hidden size of feed-forward parts.
+        prefix_blocks: Transformer blocks over the prefix.
+        expert_blocks: Transformer blocks of the action expert.
+        channels: Channels of the three image stages.
+        keypoints: Heat maps of each camera.
+        word_width: Size of a word vector.
+        instruction_width: Size of the instruction vector.
+    """
+
+    cameras: int
+    image_height: int
+    image_width: int
+    state_dim: int
+    action_dim: int
+    horizon: int
+    words: int
+    objects: int
+    bins: int
+    width: int = 192
+    heads: int = 4
+    hidden: int = 384
+    prefix_blocks: int = 2
+    expert_blocks: int = 4
+    channels: tuple[int, int, int] = (32, 64, 128)
+    keypoints: int = 32
+    word_width: int = 64
+    instruction_width: int = 128
+
+
+class Prefix(NamedTuple):
+    """Everything an observation and an instruction amount to.
+
+    Attributes:
+        cache: Keys and values for the action expert.
+        instruction: Shape (B, instruction_width).
+        readouts: Shape (B, 2, width): the token of the target and the token of the scene.
+    """
+
+    cache: PrefixCache
+    instruction: Tensor
+    readouts: Tensor
+
+
+class Readings(NamedTuple):
+    """What the auxiliary heads say; positions are normalised as ``scene`` of the statistics.
+
+    Attributes:
+        target: Asked object x y z and asked bin x y. Shape (B, 5).
+        scene: x y of every object and bin. Shape (B, objects + bins, 2).
+        object_logits: Which object the words ask for. Shape (B, objects).
+        bin_logits: Which bin the words name. Shape (B, bins).
+    """
+
+    target: Tensor
+    scene: Tensor
+    object_logits: Tensor
+    bin_logits: Tensor
+
+
+class Nano(nn.Module):
+    """The network. See the module's docstring."""
+
+    def __init__(self, sizes: NanoSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        width, said = sizes.width, sizes.instruction_width
+        self.language = InstructionEncoder(
+            words=sizes.words, width=sizes.word_width, out_dim=said
+        )
+        self.cameras = nn.ModuleList(
+            ImageEncoder(
+                height=sizes.image_height,
+                width=sizes.image_width,
+                channels=sizes.channels,
+                keypoints=sizes.keypoints,
+                condition_dim=said,
+                token_width=width,
+            )
+            for _ in range(sizes.cameras)
+        )
+        self.state_token = nn.Sequential(
+            nn.Linear(sizes.state_dim, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.instruction_tokens = nn.Linear(said, 2 * width)
+        self.readout = nn.Parameter(torch.randn(2, width) * 0.02)
+        self.readout_instruction = nn.Linear(said, width)
+        self.blocks = nn.ModuleList(
+            Block(width, sizes.heads, sizes.hidden) for _ in range(sizes.prefix_blocks)
+        )
+        self.prefix_keys = PrefixKeys(width, width, sizes.heads, sizes.expert_blocks)
+        self.expert = ActionExpert(
+            action_dim=sizes.action_dim,
+            horizon=sizes.horizon,
+            condition_dim=said,
+            width=width,
+            heads=sizes.heads,
+            hidden=sizes.hidden,
+            layers=sizes.expert_blocks,
+        )
+        self.target_head = _head(width, 5)
+        self.scene_head = _head(width, 2 * (sizes.objects + sizes.bins))
+        self.object_head = nn.Linear(said, sizes.objects)
+        self.bin_head = nn.Linear(said, sizes.bins)
+
+    def exact_modules(self) -> Iterator[nn.Module]:
+        """Modules that stay in float32 when the rest is bfloat16: words, state, inputs and heads."""
+        yield from (self.language, self.state_token, self.expert.action_in, self.expert.action_out)
+        yield from (self.target_head, self.scene_head, self.object_head, self.bin_head)
+        for camera in self.cameras:
+            yield camera.get_submodule("keypoint_token")
+
+    def to_bfloat16(self) -> Nano:
+        """Make all weights bfloat16 but those of ``exact_modules``; in place."""
+        self.to(torch.bfloat16)
+        for module in self.exact_modules():
+            module.float()
+        return self
+
+    def encode(self, images: Tensor, state: Tensor, words: Tensor) -> Prefix:
+        """Compute what does not change while the flow is integrated.
+
+        Args:
+            images: uint8, Shape (B, C, H, W, 3), dataset space.
+            state: float32, normalised. Shape (B, S).
+            words: int64 word numbers, 0 is padding. Shape (B, L).
+        """
+        dtype = self.readout.dtype
+        instruction = self.language(words).to(dtype)
+        batch = len(state)
+        tokens = [
+            camera(images[:, index], instruction) for index, camera in enumerate(self.cameras)
+        ]
+        tokens.append(self.instruction_tokens(instruction).view(batch, 2, -1))
+        tokens.append(self.state_token(state).to(dtype)[:, None])
+        tokens.append(self.readout + self.readout_instruction(instruction)[:, None])
+        x = torch.cat(tokens, dim=1)
+        for block in self.blocks:
+            x = block(x)
+        return Prefix(self.prefix_keys(x), instruction, x[:, -2:])
+
+    def read(self, prefix: Prefix) -> Readings:
+        """What the auxiliary heads make of a prefix. All float32."""
+        said = prefix.instruction.float()
+        target, scene = prefix.readouts.float().unbind(dim=1)
+        return Readings(
+            target=self.target_head(target),
+            scene=self.scene_head(scene).view(len(said), -1, 2),
+            object_logits=self.object_head(said),
+            bin_logits=self.bin_head(said),
+        )
+
+    def velocity(self, prefix: Prefix, noisy: Tensor, time: Tensor) -> Tensor:
+        """Velocity of the flow. Shapes (B, K, T, A), (B, K, T) -> float32 (B, K, T, A)."""
+        out: Tensor = self.expert(noisy, time, prefix.cache, prefix.instruction)
+        return out
+
+    def sample(self, prefix: Prefix, noise: Tensor, *, num_steps: int) -> Tensor:
+        """Integrate normalised actions from noise. Shape (B, T, A) -> (B, T, A)."""
+
+        def one_draw(x: Tensor, time: Tensor) -> Tensor:
+            return self.velocity(prefix, x[:, None], time[:, None])[:, 0]
+
+        return euler_sample(one_draw, noise, num_steps=num_steps)
+
+
+def _head(width: int, out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, out)
+    )
