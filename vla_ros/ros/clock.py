@@ -1,0 +1,48 @@
+"""What time it is for a node, and whether ROS time jumped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rclpy.node import Node
+
+from vla_ros.ros.jumps import JumpDetector
+
+
+class NodeClock:
+    """ROS time (or the simulator's ticks, in lockstep) and steady time, in integer nanoseconds.
+
+    Args:
+        node: Its clock is read in real time, simulated or not.
+        lockstep: Whether only ``set_ns`` moves time.
+
+    Attributes:
+        on_jump: Called with the size of a jump [ns], signed, from within ``now_ns``: time went
+            backwards, or ahead of steady time. Never in lockstep.
+    """
+
+    def __init__(self, node: Node, *, lockstep: bool) -> None:
+        self._node = node
+        self._lockstep = lockstep
+        self._tick_ns = 0
+        self._jumps = JumpDetector()
+        self.on_jump: Callable[[int], None] | None = None
+
+    def now_ns(self) -> int:
+        """ROS time: system time, /clock with ``use_sim_time``, or the tick being worked on."""
+        if self._lockstep:
+            return self._tick_ns
+        now_ns = int(self._node.get_clock().now().nanoseconds)
+        jump_ns = self._jumps.observe(now_ns, self.steady_ns())
+        if jump_ns and self.on_jump is not None:
+            self.on_jump(jump_ns)
+        return now_ns
+
+    def steady_ns(self) -> int:
+        """Steady time: is anybody alive?"""
+        return time.monotonic_ns()
+
+    def set_ns(self, t_ns: int) -> None:
+        """Moves lockstep time; called by the participant at each tick."""
+        self._tick_ns = t_ns
