@@ -5,6 +5,7 @@ from __future__ import annotations
 from vla_ros.motion.joint_motion import JointMotion
 from vla_ros.motion.limits import MotionLimits, MotionRefused
 from vla_ros.motion.setpoint import MotionState, Setpoint, TrajectoryWindow
+from vla_ros.motion.twist import VelocityMotion, VelocitySetpoint
 
 __all__ = [
     "JointMotion",
@@ -13,4 +14,6 @@ __all__ = [
     "MotionState",
     "Setpoint",
     "TrajectoryWindow",
+    "VelocityMotion",
+    "VelocitySetpoint",
 ]

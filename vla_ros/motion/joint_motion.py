@@ -71,8 +71,7 @@ class JointMotion:
         self._still = np.zeros(limits.size, dtype=np.uint8)
         self._timeline: Timeline | None = None
         self._now_ns = 0
-        self._promised_ns = 0
-        self._promise: Timeline | None = None
+        self._brake_ns: int | None = None
         self._fault = ""
 
     # State -----------------------------------------------------------------------------------------
@@ -297,7 +296,7 @@ class JointMotion:
             spacing_ns: Time between points, in [ns]; a multiple of the period is exact.
         """
         self._seen(now_ns)
-        window, self._promised_ns, self._promise = window_of(
+        window, self._brake_ns = window_of(
             self._line, self._mover, self._now_ns, lookahead_ns, spacing_ns
         )
         return window
@@ -314,12 +313,14 @@ class JointMotion:
             state = line.states(np.array([self._now_ns]))[:, 0]
             self._restart(state, now_ns, "time went back")
         elif step > MAX_GAP_NS and not self.at_rest:
-            # The robot followed the last window; without one it has stood still since the last tick.
-            if self._promise is None:
+            if self._brake_ns is None:
+                # Setpoints were streamed: the robot has not moved since the last one.
                 state = line.states(np.array([self._now_ns]))[:, 0]
                 self._restart(state, now_ns, "ticks were missed")
-            elif now_ns > self._promised_ns:
-                state = self._promise.states(np.array([now_ns]))[:, 0]
+            elif now_ns > self._brake_ns:
+                # The robot followed the last window, and is in its brake.
+                brake = self._mover.stop(line.states(np.array([self._brake_ns]))[:, 0])
+                state = brake.sample(np.array([(now_ns - self._brake_ns) * 1e-9]))[:, 0]
                 self._restart(state, now_ns, "ticks were missed")
         self._now_ns = max(now_ns, self._now_ns)
 
@@ -329,7 +330,7 @@ class JointMotion:
         segment = Segment(state="BRAKING", limited=self._still, reason=reason)
         self._timeline = Timeline(int(now_ns), self._period_ns, state, segment)
         self._now_ns = int(now_ns)
-        self._promise = None
+        self._brake_ns = None
         if state[1:].any():
             samples = self._mover.stop(state).on_grid(period_s)
             self._timeline.splice(1, [Piece(segment=segment, samples=samples[:, 1:])], 0)

@@ -20,7 +20,7 @@ from vla_ros.motion.limits import FloatArray
 
 TYPICAL_JERK = 0.2
 MAX_DEVIATION = 4.0
-_WEAKER = np.array([1.0, 2.0**-4, 2.0**-8, 2.0**-12, 0.0])
+_WEAKER = (1.0, 2.0**-4, 2.0**-8, 2.0**-12)
 
 
 def smooth(rows: FloatArray, dt_s: float, noise: float, jerk: FloatArray) -> FloatArray:
@@ -42,12 +42,17 @@ def smooth(rows: FloatArray, dt_s: float, noise: float, jerk: FloatArray) -> Flo
         return rows
     basis, penalty = _third_difference_basis(len(rows))
     weight = (noise / (TYPICAL_JERK * jerk * dt_s**3)) ** 2
-    # One candidate per entry of _WEAKER: (4 or 5, T, N).
-    gain = 1.0 / (1.0 + _WEAKER[:, None, None] * weight * penalty[:, None])
-    candidates = basis @ (gain * (basis.T @ rows))
-    deviation = np.abs(candidates - rows).max(axis=1)
-    chosen = np.argmax(deviation <= MAX_DEVIATION * noise, axis=0)
-    return candidates[chosen, :, np.arange(rows.shape[1])].T
+    spectrum = basis.T @ rows
+    out = rows.copy()
+    left = np.ones(rows.shape[1], dtype=bool)
+    for weaker in _WEAKER:
+        candidate = basis @ (spectrum / (1.0 + weaker * weight * penalty[:, None]))
+        good = left & (np.abs(candidate - rows).max(axis=0) <= MAX_DEVIATION * noise)
+        out[:, good] = candidate[:, good]
+        left &= ~good
+        if not left.any():
+            break
+    return out
 
 
 @lru_cache(maxsize=16)

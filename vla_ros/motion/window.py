@@ -11,12 +11,12 @@ import numpy as np
 
 from vla_ros.motion.ruckig_moves import Mover
 from vla_ros.motion.setpoint import TrajectoryWindow
-from vla_ros.motion.timeline import Piece, Segment, Timeline
+from vla_ros.motion.timeline import Timeline
 
 
 def window_of(
     line: Timeline, mover: Mover, now_ns: int, lookahead_ns: int, spacing_ns: int
-) -> tuple[TrajectoryWindow, int, Timeline]:
+) -> tuple[TrajectoryWindow, int]:
     """Points of the commanded curve every ``spacing_ns``, then a brake to rest.
 
     Args:
@@ -27,15 +27,13 @@ def window_of(
         spacing_ns: Between points, in [ns].
 
     Returns:
-        The window, the time in [ns] at which its brake begins, and the brake.
+        The window, and the time in [ns] at which its brake begins.
     """
     before = (now_ns - line.origin_ns) // spacing_ns
     steps = 1 + -(-(now_ns + lookahead_ns - line.origin_ns - before * spacing_ns) // spacing_ns)
     t_ns = line.origin_ns + spacing_ns * np.arange(before - 1, before + steps, dtype=np.int64)
     points = line.states(t_ns)
     last_ns, last = int(t_ns[-1]), points[:, -1]
-    segment = Segment(state="BRAKING", limited=np.zeros(points.shape[2], dtype=np.uint8))
-    brake_line = Timeline(last_ns, line.period_ns, last, segment)
     if last[1:].any():
         brake = mover.stop(last)
         duration_ns = max(math.ceil(brake.duration_s * 1e9), 1)
@@ -45,11 +43,9 @@ def window_of(
         tail[1:, -1] = 0.0
         t_ns = np.concatenate([t_ns, tail_ns])
         points = np.concatenate([points, tail], axis=1)
-        samples = brake.on_grid(line.period_ns * 1e-9)[:, 1:]
-        brake_line.splice(1, [Piece(segment=segment, samples=samples)], 0)
     t_ns.setflags(write=False)
     points.setflags(write=False)
     window = TrajectoryWindow(
         t_ns=t_ns, position=points[0], velocity=points[1], acceleration=points[2]
     )
-    return window, last_ns, brake_line
+    return window, last_ns
