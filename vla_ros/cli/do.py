@@ -6,7 +6,9 @@ from typing import Any
 
 from rich.console import Console
 
+# By the constants of ExecuteTask.action and Outcome.msg.
 PHASES = (
+    "",
     "planning",
     "confirming",
     "moving to start",
@@ -15,8 +17,8 @@ PHASES = (
     "replanning",
     "stopping",
 )
-OUTCOMES = {0: "SUCCEEDED", 1: "FAILED", 2: "REFUSED", 3: "TIMED OUT", 4: "STOPPED", 5: "CANCELED"}
-SUCCEEDED, REFUSED = 0, 2
+OUTCOMES = ("UNKNOWN", "SUCCEEDED", "FAILED", "REFUSED", "TIMED OUT", "STOPPED", "CANCELED")
+SUCCEEDED, REFUSED = OUTCOMES.index("SUCCEEDED"), OUTCOMES.index("REFUSED")
 
 
 class FeedbackPrinter:
