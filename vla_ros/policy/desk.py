@@ -1,0 +1,311 @@
+"""The pure half of the `run_policy` action: which goal runs, when it may start, and why it ends.
+
+One run at a time. A goal waits until the policy is loaded and the bridge has been heard; it is then
+refused with a reason, or runs until it is cancelled, taken over, out of time, stopped by the bridge
+or failed by the policy. Time is an argument: ROS time for limits, steady time for "is anybody
+alive". What happened comes out of `events`, in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vla_ros.policy.runner import PolicyFault, PolicyRunner, RunStats
+
+RunOutcome = Literal["SUCCEEDED", "FAILED", "REFUSED", "TIMED_OUT", "STOPPED", "CANCELED"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunGoal:
+    """What a client of `run_policy` asks for.
+
+    Attributes:
+        run_id: The goal's UUID. 16 bytes.
+        prompt: What to do, in words the policy was trained on.
+        time_limit_ns: ROS time after which the run ends, in [ns]; 0: the default.
+        speed: 1 as trained, 0.5 half as fast. Range (0, 1].
+        seed: Of the policy's noise; None: random.
+        hold_at_end: Hold the last commanded position at the end.
+        continue_motion: Take over from the current run without a stop.
+    """
+
+    run_id: bytes
+    prompt: str
+    time_limit_ns: int = 0
+    speed: float = 1.0
+    seed: int | None = None
+    hold_at_end: bool = True
+    continue_motion: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BridgeView:
+    """What the desk needs to know of BridgeStatus."""
+
+    epoch: int
+    enabled: bool
+    stopped: bool
+    stop_text: str = ""
+    owner: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted:
+    """The bridge must learn that this run is current."""
+
+    goal: RunGoal
+    epoch: int
+    continues: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnded:
+    """A goal has its outcome.
+
+    Attributes:
+        epoch: The epoch it ran in; None when it never started.
+        taken_over: Another run continues the motion, so the bridge must not brake.
+    """
+
+    goal: RunGoal
+    outcome: RunOutcome
+    message: str
+    stats: RunStats
+    duration_ns: int
+    epoch: int | None
+    taken_over: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long the desk waits. Steady time, but for `run_ns`, which is ROS time; all in [ns].
+
+    Attributes:
+        load_ns: For the policy to load, once a goal is there.
+        bridge_ns: For the bridge's next status.
+        observation_ns: For the next observation.
+        run_ns: Time limit of a goal that names none.
+    """
+
+    load_ns: int = 120_000_000_000
+    bridge_ns: int = 2_000_000_000
+    observation_ns: int = 5_000_000_000
+    run_ns: int = 60_000_000_000
+
+
+@dataclass(kw_only=True)
+class _Current:
+    goal: RunGoal
+    asked_ns: int
+    waiting_since_ns: int  # steady
+    epoch: int | None = None  # None: still waiting to start
+    started_ns: int = 0
+    observed_ns: int = 0  # steady
+
+
+class RunDesk:
+    """Takes goals in, gives events out; drives the `PolicyRunner` between them."""
+
+    def __init__(self, patience: Patience | None = None) -> None:
+        self._patience = patience or Patience()
+        self._runner: PolicyRunner | None = None
+        self._problem = ""
+        self._bridge: BridgeView | None = None
+        self._bridge_heard_ns = 0
+        self._current: _Current | None = None
+        self._events: list[RunStarted | RunEnded] = []
+
+    @property
+    def running(self) -> RunGoal | None:
+        """The goal that moves the robot now."""
+        current = self._current
+        return current.goal if current is not None and current.epoch is not None else None
+
+    @property
+    def stats(self) -> RunStats:
+        """Counts and latencies of the current or last run."""
+        return self._runner.stats if self._runner is not None else RunStats()
+
+    def events(self) -> list[RunStarted | RunEnded]:
+        """What happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def loaded(self, runner: PolicyRunner, now_ns: int, steady_ns: int) -> None:
+        """The policy is ready; a waiting goal may start."""
+        self._runner, self._problem = runner, ""
+        if self._current is not None:
+            self._current.waiting_since_ns = steady_ns
+        self.tick(now_ns, steady_ns)
+
+    def not_loaded(self, problem: str, now_ns: int) -> None:
+        """The policy cannot be used; every goal is refused with this text."""
+        self._runner, self._problem = None, problem
+        self._end("REFUSED", problem, now_ns)
+
+    def request(self, goal: RunGoal, now_ns: int, steady_ns: int) -> None:
+        """A goal came in. Its fate is in `events`, now or later."""
+        problem = self._problem or _invalid(goal)
+        busy = self._current
+        if not problem and busy is not None and not (goal.continue_motion and self.running):
+            problem = (
+                f'busy with "{busy.goal.prompt}"; cancel that goal first, or set continue_motion '
+                "to take over from it without a stop"
+            )
+        if problem:
+            self._events.append(_never_started(goal, problem))
+            return
+        if busy is not None:
+            self._take_over(busy, goal, now_ns, steady_ns)
+            return
+        self._current = _Current(goal=goal, asked_ns=now_ns, waiting_since_ns=steady_ns)
+        self.tick(now_ns, steady_ns)
+
+    def cancel(self, run_id: bytes, now_ns: int) -> None:
+        """The client cancelled; unknown or ended goals are ignored."""
+        if self._current is not None and self._current.goal.run_id == run_id:
+            self._end("CANCELED", "cancelled by the client", now_ns)
+
+    def bridge(self, view: BridgeView, now_ns: int, steady_ns: int) -> None:
+        """The bridge reported; another epoch than the run's ends it."""
+        self._bridge, self._bridge_heard_ns = view, steady_ns
+        epoch = self._current.epoch if self._current is not None else None
+        if epoch is not None and epoch != view.epoch:
+            reason = view.stop_text or "the bridge was restarted, disabled or taken over"
+            self._end("STOPPED", f"stopped by control_bridge: {reason}", now_ns)
+        self.tick(now_ns, steady_ns)
+
+    def observed(self, steady_ns: int) -> None:
+        """An observation came."""
+        if self._current is not None:
+            self._current.observed_ns = steady_ns
+
+    def fault(self, text: str, now_ns: int) -> None:
+        """The policy failed in the middle of a run."""
+        self._end("FAILED", text, now_ns)
+
+    def close(self, text: str, now_ns: int) -> None:
+        """The node goes down or time jumped: the current goal ends STOPPED."""
+        self._end("STOPPED", text, now_ns)
+
+    def tick(self, now_ns: int, steady_ns: int) -> None:
+        """Start a waiting goal when it may start; end one whose time or patience is over."""
+        current = self._current
+        if current is None:
+            return
+        if current.epoch is None:
+            self._try_start(current, now_ns, steady_ns)
+            return
+        limit_ns = current.goal.time_limit_ns or self._patience.run_ns
+        if now_ns - current.started_ns >= limit_ns:
+            self._end("TIMED_OUT", f"not ended within {limit_ns / 1e9:g} s", now_ns)
+        elif steady_ns - self._bridge_heard_ns > self._patience.bridge_ns:
+            self._end("STOPPED", self._silent_bridge(), now_ns)
+        elif steady_ns - current.observed_ns > self._patience.observation_ns:
+            self._end(
+                "FAILED",
+                f"no observation for {self._patience.observation_ns / 1e9:g} s: a camera or the "
+                "joint states ceased; see /diagnostics of observation_sync",
+                now_ns,
+            )
+
+    def _try_start(self, current: _Current, now_ns: int, steady_ns: int) -> None:
+        waited_ns = steady_ns - current.waiting_since_ns
+        if self._runner is None:
+            if waited_ns > self._patience.load_ns:
+                limit_s = self._patience.load_ns / 1e9
+                self._end("REFUSED", f"the policy was not loaded within {limit_s:g} s", now_ns)
+            return
+        bridge = self._bridge
+        if bridge is None or steady_ns - self._bridge_heard_ns > self._patience.bridge_ns:
+            if waited_ns > self._patience.bridge_ns:
+                self._end("REFUSED", self._silent_bridge(), now_ns)
+            return
+        if bridge.stopped:
+            self._end("REFUSED", f"the robot is stopped: {bridge.stop_text}", now_ns)
+        elif not bridge.enabled:
+            self._end("REFUSED", "the robot is not enabled; call control_bridge/enable", now_ns)
+        else:
+            self._start(current, bridge.epoch, now_ns, steady_ns, continues=False)
+
+    def _start(
+        self, current: _Current, epoch: int, now_ns: int, steady_ns: int, *, continues: bool
+    ) -> None:
+        assert self._runner is not None  # checked by the callers
+        goal = current.goal
+        try:
+            if continues:
+                self._runner.continue_run(
+                    goal.run_id, goal.prompt, seed=goal.seed, speed=goal.speed
+                )
+            else:
+                self._runner.start_run(
+                    goal.run_id, epoch, goal.prompt, seed=goal.seed, speed=goal.speed
+                )
+        except PolicyFault as fault:
+            self._end("REFUSED", str(fault), now_ns)
+            return
+        current.epoch, current.started_ns, current.observed_ns = epoch, now_ns, steady_ns
+        self._events.append(RunStarted(goal=goal, epoch=epoch, continues=continues))
+
+    def _take_over(self, busy: _Current, goal: RunGoal, now_ns: int, steady_ns: int) -> None:
+        assert busy.epoch is not None  # only a running goal is taken over
+        text = f'taken over by "{goal.prompt}"'
+        self._events.append(self._ended(busy, "CANCELED", text, now_ns, taken_over=True))
+        self._current = _Current(goal=goal, asked_ns=now_ns, waiting_since_ns=steady_ns)
+        self._start(self._current, busy.epoch, now_ns, steady_ns, continues=True)
+
+    def _end(self, outcome: RunOutcome, message: str, now_ns: int) -> None:
+        current, self._current = self._current, None
+        if current is None:
+            return
+        self._events.append(self._ended(current, outcome, message, now_ns))
+        if self._runner is not None:
+            self._runner.end_run()
+
+    def _ended(
+        self,
+        current: _Current,
+        outcome: RunOutcome,
+        message: str,
+        now_ns: int,
+        *,
+        taken_over: bool = False,
+    ) -> RunEnded:
+        return RunEnded(
+            goal=current.goal,
+            outcome=outcome,
+            message=message,
+            stats=self.stats if current.epoch is not None else RunStats(),
+            duration_ns=max(0, now_ns - current.asked_ns),
+            epoch=current.epoch,
+            taken_over=taken_over,
+        )
+
+    def _silent_bridge(self) -> str:
+        return (
+            f"control_bridge has been silent for {self._patience.bridge_ns / 1e9:g} s, expected "
+            "its status twice a second; is it running?"
+        )
+
+
+def _invalid(goal: RunGoal) -> str:
+    if not goal.prompt.strip():
+        return "the prompt is empty, expected words the policy was trained on"
+    if not 0.0 < goal.speed <= 1.0:
+        return f"speed is {goal.speed:g}, expected more than 0 and at most 1"
+    if goal.time_limit_ns < 0:
+        return f"time_limit is {goal.time_limit_ns / 1e9:g} s, expected 0 (default) or more"
+    return ""
+
+
+def _never_started(goal: RunGoal, problem: str) -> RunEnded:
+    return RunEnded(
+        goal=goal,
+        outcome="REFUSED",
+        message=problem,
+        stats=RunStats(),
+        duration_ns=0,
+        epoch=None,
+    )
