@@ -63,8 +63,9 @@ class Plan:
     def __post_init__(self) -> None:
         actions = np.array(self.actions, dtype=np.float64, copy=True)
         if actions.ndim != 2 or actions.shape[0] < 1:
-            raise ValueError(f"a plan needs actions of shape (T, A) with T >= 1, got
-            {actions.shape}")
+            raise ValueError(
+                f"a plan needs actions of shape (T, A) with T >= 1, got {actions.shape}"
+            )
         if self.dt_ns <= 0:
             raise ValueError(f"a plan needs dt_ns > 0, got {self.dt_ns}")
         if len(self.run_id) != 16:
