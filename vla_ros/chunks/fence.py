@@ -31,6 +31,8 @@ RefusalReason = Literal[
     "unknown_pose",
 ]
 
+MAX_AHEAD_NS = 5_000_000_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
@@ -152,6 +154,13 @@ class Fence:
                 "stale",
                 f"{chunk} rests on an observation {age_ns / 1e9:.3f} s old, expected at most "
                 f"{self._max_age_ns / 1e9:.3f} s; the policy is too slow or was suspended",
+            )
+        ahead_ns = max(plan.start_ns, plan.valid_from_ns) - now_ns
+        if ahead_ns > MAX_AHEAD_NS:
+            return _refuse(
+                "future",
+                f"{chunk} begins in {ahead_ns / 1e9:.3f} s, expected at most "
+                f"{MAX_AHEAD_NS / 1e9:.0f} s; check the policy's time contract",
             )
         if plan.end_ns <= now_ns:
             return _refuse(

@@ -32,9 +32,7 @@ class Schedule:
                 f"got {self.execute_ns} and {self.period_ns}"
             )
 
-    def due(
-        self, now_ns: int, plan: Plan | None, delay_ns: int, last_start_ns: int | None
-    ) -> bool:
+    def due(self, now_ns: int, plan: Plan | None, delay_ns: int, last_start_ns: int | None) -> bool:
         """Whether it is time to infer.
 
         Args:

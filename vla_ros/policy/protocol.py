@@ -1,8 +1,7 @@
 """What a policy is: something that turns one observation and one prompt into a chunk of actions.
 
 The scripted expert, the learned models and a remote server all stand behind this one interface;
-timing, fences and
-aggregation are not the policy's business (see `vla_ros.policy.runner`).
+timing, fences and aggregation are not the policy's business (see `vla_ros.policy.runner`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,70 @@
+"""Who may move the robot now: the enable gate, the epoch, stops and other owners."""
+
+from __future__ import annotations
+
+from vla_ros.chunks import Refusal
+from vla_ros.robot.commands import StopReason
+
+
+class Gate:
+    """The few flags that decide whether anything may move, and the epoch that fences the past.
+
+    The epoch is a uint32 and is raised at every stop, takeover, clock jump and activation; a plan
+    computed under another one is dropped.
+
+    Args:
+        epoch: First epoch. A bridge that restarts must not come back with one it had before, so
+            the node draws it at random.
+        enabled: Whether the robot may move from the start (simulators only).
+        dry_run: Compute everything, send nothing.
+
+    Attributes:
+        enabled: Whether the robot may move at all.
+        dry_run: As given.
+        external: Name of the other owner while there is one, else empty.
+        stop_reason: Kind of the stop that holds the robot, else ``none``.
+        stop_text: What, expected, got, what to do; empty without a stop.
+    """
+
+    def __init__(self, *, epoch: int, enabled: bool, dry_run: bool) -> None:
+        self._epoch = epoch % 2**32
+        self.enabled = enabled
+        self.dry_run = dry_run
+        self.external = ""
+        self.stop_reason: StopReason = "none"
+        self.stop_text = ""
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch."""
+        return self._epoch
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop holds the robot until resume."""
+        return self.stop_reason != "none"
+
+    def raise_epoch(self) -> None:
+        """Make everything computed so far worthless."""
+        self._epoch = (self._epoch + 1) % 2**32
+
+    def latch(self, reason: StopReason, text: str) -> None:
+        """Hold the robot until resume; the first reason stays."""
+        if not self.stopped:
+            self.stop_reason, self.stop_text = reason, text
+
+    def unlatch(self) -> None:
+        """Let the robot move again."""
+        self.stop_reason, self.stop_text = "none", ""
+
+    def refusal(self, what: str) -> Refusal | None:
+        """Why ``what`` may not move the robot now, if it may not."""
+        if self.stopped:
+            text = f"the robot is stopped ({self.stop_text}); call resume first"
+        elif self.external:
+            text = f"'{self.external}' commands the robot; wait until it gives it back"
+        elif not self.enabled:
+            text = "the robot is not enabled; call enable first"
+        else:
+            return None
+        return Refusal(reason="mode", text=f"{what} refused: {text}")
