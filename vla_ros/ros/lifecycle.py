@@ -1,0 +1,248 @@
+"""The base of every node: a lifecycle node that frees what it made and says why it failed.
+
+A node overrides ``configure``, ``activate``, ``deactivate`` and ``cleanup`` (all optional), and
+makes its resources with the methods below: what is made in ``configure`` is destroyed on cleanup,
+what is made in ``activate`` on deactivation, both on shutdown and on errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
+from rclpy.service import Service
+from rclpy.subscription import Subscription
+
+from vla_ros.errors import VlaError
+from vla_ros.ros import qos
+from vla_ros.ros.clock import NodeClock
+from vla_ros.ros.lockstep import Participant
+from vla_ros.ros.parameters import NodeParameters, declare
+
+P = TypeVar("P", bound=NodeParameters)
+
+
+class VlaNode(LifecycleNode, Generic[P]):
+    """A lifecycle node with described parameters, one clock and tracked resources.
+
+    Args:
+        name: Node name; the namespace is /vla unless remapped.
+        parameters: Dataclass of its parameters.
+
+    Attributes:
+        parameters: Values of the parameters.
+        clock: ROS time and steady time, lockstep included.
+        failure: Why the last transition failed; empty after a success.
+    """
+
+    def __init__(self, name: str, parameters: type[P]) -> None:
+        super().__init__(name, namespace="/vla")
+        self.parameters: P = declare(self, parameters)
+        self.clock = NodeClock(self, lockstep=self.parameters.lockstep)
+        self.failure = ""
+        self._made: list[Callable[[], None]] = []
+        self._made_active: list[Callable[[], None]] = []
+        self._is_active = False
+        self._participant: Participant | None = None
+
+    # What a node overrides. Each may raise VlaError, whose text is logged and kept in `failure`.
+
+    def configure(self) -> None:
+        """Makes what lives from configure to cleanup."""
+
+    def loaded(self) -> bool:
+        """Whether autostart may activate yet; a node that loads in a thread says no meanwhile."""
+        return True
+
+    def activate(self) -> None:
+        """Makes what lives while active; timers belong here."""
+
+    def deactivate(self) -> None:
+        """Before the resources made in ``activate`` are destroyed."""
+
+    def cleanup(self) -> None:
+        """Before the resources made in ``configure`` are destroyed."""
+
+    # Resources.
+
+    def publisher(
+        self, message: type[Any], topic: str, role: qos.Role, *, counted: bool = False
+    ) -> Publisher:
+        """A publisher with the role's profile.
+
+        Args:
+            message: Message type.
+            topic: Relative to the namespace unless it starts with ``/`` or ``~``.
+            role: See ``qos``.
+            counted: In lockstep the simulator waits until each message has been received.
+        """
+        lockstep = counted and self.parameters.lockstep
+        made = self.create_publisher(message, topic, qos.profile(role, lockstep=lockstep))
+        self.on_release(lambda: self.destroy_publisher(made))
+        if lockstep:
+            self._lockstep_participant().count_publisher(made)
+        return made
+
+    def subscription(
+        self,
+        message: type[Any],
+        topic: str,
+        callback: Callable[[Any], None],
+        role: qos.Role,
+        *,
+        counted: bool = False,
+        raw: bool = False,
+    ) -> Subscription:
+        """A subscription with the role's profile; see ``publisher`` for the arguments.
+
+        In lockstep the callback of a counted topic runs at the start of a tick, before periodic
+        work, in the order in which the subscriptions were made.
+        """
+        lockstep = counted and self.parameters.lockstep
+        if lockstep:
+            name = self.resolve_topic_name(topic)
+            callback = self._lockstep_participant().count_subscription(name, callback)
+        profile = qos.profile(role, lockstep=lockstep)
+        made = self.create_subscription(message, topic, callback, profile, raw=raw)
+        self.on_release(lambda: self.destroy_subscription(made))
+        return made
+
+    def sensor(
+        self,
+        message: type[Any],
+        topic: str,
+        callback: Callable[[Any], None],
+        role: qos.Role,
+    ) -> None:
+        """A subscription to a driver's topic with the driver's own reliability.
+
+        It is made as soon as somebody publishes; counted in lockstep.
+        """
+        if self.parameters.lockstep:
+            self.subscription(message, topic, callback, role, counted=True)
+            return
+        made: list[Subscription] = []
+
+        def look() -> None:
+            profile = qos.match_publisher(self, topic, role)
+            if profile is None or (made and made[0].qos_profile == profile):
+                return
+            if made:
+                self.destroy_subscription(made.pop())
+            made.append(self.create_subscription(message, topic, callback, profile))
+
+        self.on_release(lambda: [self.destroy_subscription(item) for item in made] and None)
+        self.every_steady(0.5, look)
+        look()
+
+    def service(
+        self,
+        kind: type[Any],
+        name: str,
+        callback: Callable[[Any, Any], Any],
+        *,
+        group: CallbackGroup | None = None,
+    ) -> Service:
+        """A service server; ``callback(request, response)`` returns the response."""
+        made = self.create_service(kind, name, callback, callback_group=group)
+        self.on_release(lambda: self.destroy_service(made))
+        return made
+
+    def every(self, period_ns: int, work: Callable[[], None]) -> None:
+        """Periodic work on ROS time; in lockstep at the ticks, after the messages."""
+        if self.parameters.lockstep:
+            remove = self._lockstep_participant().every(period_ns, work)
+            self.on_release(remove)
+            return
+        timer = self.create_timer(period_ns * 1e-9, work)
+        self.on_release(lambda: self.destroy_timer(timer))
+
+    def every_steady(self, period_s: float, work: Callable[[], None]) -> None:
+        """Periodic work on steady time, for liveness: it goes on when ROS time stands still."""
+        timer = self.create_timer(period_s, work, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.on_release(lambda: self.destroy_timer(timer))
+
+    def on_release(self, release: Callable[[], Any]) -> None:
+        """Registers a resource of any kind: ``release`` is called when its state ends."""
+        (self._made_active if self._is_active else self._made).append(release)
+
+    # Transitions.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See ``configure``."""
+        return self._transition("configure", self.configure, undo=self._free_all)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See ``activate``."""
+
+        def work() -> None:
+            self.activate()
+            if self._participant is not None:
+                self._participant.start()
+
+        self._is_active = True
+        return self._transition("activate", work, undo=self._free_active)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See ``deactivate``."""
+        result = self._transition("deactivate", self.deactivate)
+        self._free_active()
+        return result
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """See ``cleanup``."""
+        result = self._transition("clean up", self.cleanup)
+        self._free_all()
+        return result
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivates and cleans up, from whatever state."""
+        if self._is_active:
+            self.on_deactivate(state)
+        return self.on_cleanup(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Frees everything; the node is unconfigured afterwards."""
+        self._free_all()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _transition(
+        self, what: str, work: Callable[[], None], undo: Callable[[], None] | None = None
+    ) -> TransitionCallbackReturn:
+        # rclpy drops exceptions of transitions without a word.
+        self.failure = ""
+        try:
+            work()
+        except Exception as error:
+            self.failure = f"{self.get_name()} could not {what}: {error}"
+            self.get_logger().error(self.failure)
+            if not isinstance(error, VlaError):
+                self.get_logger().error("this is a bug in the node", exc_info=True)
+            if undo is not None:
+                undo()
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def _free_active(self) -> None:
+        self._is_active = False
+        _free(self._made_active)
+
+    def _free_all(self) -> None:
+        self._free_active()
+        _free(self._made)
+        self._participant = None
+
+    def _lockstep_participant(self) -> Participant:
+        if self._participant is None:
+            self._participant = Participant(self, self.clock)
+            self._made.append(self._participant.destroy)
+        return self._participant
+
+
+def _free(made: list[Callable[[], None]]) -> None:
+    while made:
+        made.pop()()
