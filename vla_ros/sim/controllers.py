@@ -67,9 +67,7 @@ class Measured:
     velocity: Array
 
 
-def _coefficients(
-    T: Array, p: Array, v: Array | None, a: Array | None
-) -> Array:
+def _coefficients(T: Array, p: Array, v: Array | None, a: Array | None) -> Array:
     """Polynomials between successive points.
 
     Args:
@@ -171,9 +169,7 @@ class TrajectoryController:
         """
         self._pending = self._checked(message, now_ns)
 
-    def sample(
-        self, times_ns: npt.NDArray[np.int64], measured: Measured
-    ) -> tuple[Array, Array]:
+    def sample(self, times_ns: npt.NDArray[np.int64], measured: Measured) -> tuple[Array, Array]:
         """Setpoints at coming instants; no message may arrive between them.
 
         Args:

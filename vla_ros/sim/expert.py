@@ -9,6 +9,7 @@ state: a displaced hand, a failed grasp, a wrong cube in the gripper, a finished
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +23,8 @@ SPEED = 0.40
 """Most the tcp moves, in [m/s]."""
 ACCELERATION = 1.6
 """Of the tcp, in [m/s^2]: about 6 rad/s^2 in the joints."""
-TURN_SPEED = 1.8
-TURN_ACCELERATION = 7.0
+TURN_SPEED = 1.5
+TURN_ACCELERATION = 5.0
 APPROACH_RATE = 9.0
 """Speed per distance near a goal, in [1/s]."""
 SETTLING_S = 0.06
@@ -58,7 +59,7 @@ class _World:
     bins: dict[str, tuple[float, float]]
     held: str | None = None
     grip: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    dropped: bool = field(default=False)
+    grasp_yaws: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,9 @@ class ScriptedExpert:
         position, rotation = kinematics.forward(truth.arm[None])
         return _held(truth, position[0], rotation[0])
 
-    def _roll(self, truth: SimTruth, rows: int, dt_ns: int, rule) -> Array:  # type: ignore[no-untyped-def]
+    def _roll(
+        self, truth: SimTruth, rows: int, dt_ns: int, rule: Callable[[_World], _Aim]
+    ) -> Array:
         q0 = np.array(truth.arm)
         two = np.stack([q0, q0 + 1e-3 * truth.qvel[:6]])
         position, rotation = kinematics.forward(two)
@@ -198,14 +201,18 @@ class ScriptedExpert:
 
     def _pick(self, world: _World, name: str) -> _Aim:
         cx, cy, cz = world.cubes[name]
-        yaw = self._grasp_yaw(world, name)
+        if name not in world.grasp_yaws:
+            world.grasp_yaws[name] = _grasp_yaw(world, name)
+        yaw = _nearest_turn(world.grasp_yaws[name], world.yaw)
         x, y, z = world.p
         grasp_z = max(cz, 0.016)
         d = math.hypot(cx - x, cy - y)
         turn = abs(yaw - world.yaw)
         still = math.hypot(world.v[0], world.v[1], world.v[2]) < 0.06
         closing = world.finger < FINGER_OPEN - 0.003
-        near = d < (0.016 if closing else 0.006) and abs(z - grasp_z) < (0.014 if closing else 0.006)
+        near = d < (0.016 if closing else 0.006) and abs(z - grasp_z) < (
+            0.014 if closing else 0.006
+        )
         if near and turn < (0.35 if closing else 0.1) and (still or closing):
             return _Aim(cx, cy, grasp_z, yaw, 0.0)
         e = d + 0.06 * max(0.0, turn - 0.04)
@@ -267,26 +274,27 @@ class ScriptedExpert:
             return _Aim(x, y, low, world.yaw, 1.0)
         return _funnel(world, spot, world.yaw, low, CARRY_Z, d, 0.008, 0.0)
 
-    def _grasp_yaw(self, world: _World, name: str) -> float:
-        """Turn of the hand that takes the cube by two faces and keeps clear of the others."""
-        cx, cy, _ = world.cubes[name]
-        others = [c for n, c in world.cubes.items() if n != name and c[2] < 0.08]
-        best, choice = math.inf, 0.0
-        for quarter in (-1, 0, 1):
-            yaw = world.cube_yaws[name] + quarter * math.pi / 2
-            if abs(yaw) > 1.6:
-                continue
-            cost = abs(yaw) + 0.3 * abs(yaw - world.yaw)
-            fx, fy = -math.sin(yaw) * 0.047, math.cos(yaw) * 0.047
-            for c in others:
-                gap = min(
-                    math.hypot(cx + fx - c[0], cy + fy - c[1]),
-                    math.hypot(cx - fx - c[0], cy - fy - c[1]),
-                )
-                cost += 60.0 * max(0.0, 0.036 - gap)
-            if cost < best:
-                best, choice = cost, yaw
-        return _nearest_turn(choice, world.yaw)
+
+def _grasp_yaw(world: _World, name: str) -> float:
+    """Turn of the hand that takes the cube by two faces and keeps clear of the others."""
+    cx, cy, _ = world.cubes[name]
+    others = [c for n, c in world.cubes.items() if n != name and c[2] < 0.08]
+    best, choice = math.inf, 0.0
+    for quarter in (-1, 0, 1):
+        yaw = world.cube_yaws[name] + quarter * math.pi / 2
+        if abs(yaw) > 1.6:
+            continue
+        cost = abs(yaw) + 0.3 * abs(yaw - world.yaw)
+        fx, fy = -math.sin(yaw) * 0.047, math.cos(yaw) * 0.047
+        for c in others:
+            gap = min(
+                math.hypot(cx + fx - c[0], cy + fy - c[1]),
+                math.hypot(cx - fx - c[0], cy - fy - c[1]),
+            )
+            cost += 60.0 * max(0.0, 0.036 - gap)
+        if cost < best:
+            best, choice = cost, yaw
+    return choice
 
 
 def _nearest_turn(yaw: float, now: float) -> float:

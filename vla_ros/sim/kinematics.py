@@ -82,9 +82,7 @@ def inverse(position: Array, rotation: Array) -> Array:
     q5 = np.arctan2(bend, R[:, 0, 0])
     straight = bend < 1e-6  # joints 4 and 6 turn about the same axis: leave it all to joint 6
     q4 = np.where(straight, 0.0, np.arctan2(R[:, 1, 0], -R[:, 2, 0]))
-    q6 = np.where(
-        straight, np.arctan2(R[:, 2, 1], R[:, 1, 1]), np.arctan2(R[:, 0, 1], R[:, 0, 2])
-    )
+    q6 = np.where(straight, np.arctan2(R[:, 2, 1], R[:, 1, 1]), np.arctan2(R[:, 0, 1], R[:, 0, 2]))
     return np.clip(np.stack([q1, q2, q3, q4, q5, q6], axis=1), LOWER, UPPER)
 
 

@@ -65,9 +65,7 @@ class SimRobot:
         self._mocap = {n: int(model.body(body_name(n)).mocapid[0]) for n in BINS}
         self.controllers = {
             "arm_controller": TrajectoryController(ARM_JOINTS, HOME),
-            "gripper_controller": TrajectoryController(
-                (FINGER_JOINT,), np.array([FINGER_OPEN])
-            ),
+            "gripper_controller": TrajectoryController((FINGER_JOINT,), np.array([FINGER_OPEN])),
         }
         self.place_arm(HOME, FINGER_OPEN)
         self.reset_scene(seed, binned)

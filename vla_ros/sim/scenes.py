@@ -47,9 +47,7 @@ class Placement:
     yaw: float
 
 
-def make_scene(
-    seed: int, binned: Sequence[str] | Mapping[str, str] = ()
-) -> dict[str, Placement]:
+def make_scene(seed: int, binned: Sequence[str] | Mapping[str, str] = ()) -> dict[str, Placement]:
     """Lay out one scene.
 
     Args:
@@ -63,7 +61,9 @@ def make_scene(
     Raises:
         SimError: An unknown cube or bin, or a negative seed.
     """
-    where = dict(binned) if isinstance(binned, Mapping) else {n: BINNED_AS.get(n, "") for n in binned}
+    where = (
+        dict(binned) if isinstance(binned, Mapping) else {n: BINNED_AS.get(n, "") for n in binned}
+    )
     for cube, bin_ in where.items():
         if cube not in CUBES or bin_ not in BINS:
             raise SimError(f"'{cube}' in '{bin_}' is no cube in a bin; cubes: {', '.join(CUBES)}")
