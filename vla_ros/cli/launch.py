@@ -13,6 +13,7 @@ from types import FrameType
 from vla_ros.cli.processes import Command, ProcessGraph
 from vla_ros.ros.launch_yaml import LaunchFileError, LaunchPlan, NodeSpec, load_launch
 
+_SHOW_ARGUMENTS = ("-s", "--show-args")
 _COLOURS = ("36", "33", "35", "32", "34", "96", "93", "95", "92", "94")
 
 
@@ -73,9 +74,17 @@ def parse_arguments(words: Sequence[str]) -> dict[str, str]:
     return arguments
 
 
-def load_plan(file: str, arguments: Mapping[str, str]) -> LaunchPlan:
-    """The launch file's nodes, with packages from the ament index."""
-    return load_launch(resolve_file(file), arguments, find_share=find_share, environ=os.environ)
+def load_plan(
+    file: str, arguments: Mapping[str, str], *, placeholder: str | None = None
+) -> LaunchPlan:
+    """The launch file's nodes, with packages from the ament index; see `load_launch`."""
+    return load_launch(
+        resolve_file(file),
+        arguments,
+        find_share=find_share,
+        environ=os.environ,
+        placeholder=placeholder,
+    )
 
 
 def commands(plan: LaunchPlan) -> list[Command]:
@@ -134,11 +143,12 @@ def launch_file(file: str, words: Sequence[str]) -> int:
     Returns:
         Exit status: 0 when every node ended well.
     """
-    show_arguments = any(word in ("-s", "--show-args") for word in words)
-    plan = load_plan(file, parse_arguments([w for w in words if w not in ("-s", "--show-args")]))
-    if show_arguments:
+    arguments = parse_arguments([w for w in words if w not in _SHOW_ARGUMENTS])
+    if any(word in _SHOW_ARGUMENTS for word in words):
+        plan = load_plan(file, arguments, placeholder="")
         sys.stdout.write(f"{describe(plan)}\n")
         return 0
+    plan = load_plan(file, arguments)
     to_run = commands(plan)
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     graph = ProcessGraph(to_run, prefixed_printer([c.label for c in to_run], colour=colour))

@@ -108,6 +108,7 @@ class _Scope:
 class _Reader:
     find_share: Callable[[str], Path]
     environ: Mapping[str, str]
+    placeholder: str | None = None
     arguments: list[LaunchArgument] = field(default_factory=list)
     nodes: list[NodeSpec] = field(default_factory=list)
     open_files: list[Path] = field(default_factory=list)
@@ -191,9 +192,10 @@ class _Reader:
             LaunchArgument(name=name, default=default, description=description, choices=choices)
         )
         if name not in scope.variables:
-            if default is None:
+            value = self.placeholder if default is None else default
+            if value is None:
                 raise self.error(place, f"argument `{name}` has no default: give {name}:=VALUE.")
-            scope.variables[name] = default
+            scope.variables[name] = value
         if choices and scope.variables[name] not in choices:
             got = scope.variables[name]
             raise self.error(
@@ -391,6 +393,7 @@ def load_launch(
     *,
     find_share: Callable[[str], Path],
     environ: Mapping[str, str],
+    placeholder: str | None = None,
 ) -> LaunchPlan:
     """Reads a launch file with its includes.
 
@@ -399,11 +402,12 @@ def load_launch(
         arguments: Values for the file's ``arg`` entries.
         find_share: Package name -> its share folder; raises LookupError when there is none.
         environ: Environment that ``$(env ...)`` reads.
+        placeholder: Stands in for required arguments not given, to list a file's arguments.
 
     Raises:
         LaunchFileError: Names file, place, what was expected and found.
     """
-    reader = _Reader(find_share=find_share, environ=environ)
+    reader = _Reader(find_share=find_share, environ=environ, placeholder=placeholder)
     reader.file(Path(path), _Scope(dict(arguments), {}))
     names = [argument.name for argument in reader.arguments]
     for name in arguments:
