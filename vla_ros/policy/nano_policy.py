@@ -1,0 +1,145 @@
+"""The nano checkpoint behind the Policy protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vla_ros.errors import VlaError
+from vla_ros.policy.checkpoint import action_processor, load_nano
+from vla_ros.policy.models.nano import Nano
+from vla_ros.policy.protocol import PolicyRequest, PolicySpec
+from vla_ros.spaces.time_contract import TimeContract
+
+
+class NanoPolicyError(VlaError):
+    """A request that does not fit the checkpoint."""
+
+
+class NanoPolicy:
+    """Answers observations with chunks; float32, one observation at a time.
+
+    Args:
+        folder: Checkpoint folder.
+        num_steps: Euler steps; None: the checkpoint's own number.
+        threads: CPU threads of torch in this process; None leaves them as they are. With a seed,
+            equal requests give bit-equal chunks as long as the number of threads is the same.
+
+    Raises:
+        CheckpointError: The folder cannot be used.
+    """
+
+    def __init__(
+        self, folder: Path | str, *, num_steps: int | None = None, threads: int | None = None
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        checkpoint = load_nano(folder)
+        config = checkpoint.config
+        self._config = config
+        self._num_steps = num_steps if num_steps is not None else config.num_steps
+        if self._num_steps < 1:
+            raise NanoPolicyError(f"num_steps: expected 1 or more, got {self._num_steps}.")
+        self._tokenizer = config.tokenizer()
+        self._state = checkpoint.statistics.state
+        self._actions = action_processor(
+            config.state_names,
+            config.action_names,
+            config.action_kinds,
+            checkpoint.statistics.action,
+        )
+        self._model = Nano(config.sizes)
+        self._model.load_state_dict(checkpoint.weights)
+        self._model.eval().requires_grad_(False)
+        for camera in self._model.cameras:
+            camera.to(memory_format=torch.channels_last)
+        self._spec = PolicySpec(
+            name="nano",
+            model_id=checkpoint.model_id,
+            camera_keys=config.camera_keys,
+            image_size=(config.sizes.image_height, config.sizes.image_width),
+            state_names=config.state_names,
+            action_names=config.action_names,
+            horizon=config.sizes.horizon,
+            contract=TimeContract.from_dict(config.time_contract),
+        )
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What it needs and gives."""
+        return self._spec
+
+    def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
+        """Compute one chunk. Shape (T, A), absolute, SI.
+
+        Raises:
+            NanoPolicyError: An image or the state does not fit, or the answer is not finite.
+            ProcessorError: The prompt is empty, too long or holds no known word.
+        """
+        observation = request.observation
+        words = self._tokenizer.encode(request.prompt)
+        images = self._images(observation.images)
+        state = np.asarray(observation.state, np.float64)
+        if state.shape != (len(self._spec.state_names),) or not np.isfinite(state).all():
+            raise NanoPolicyError(
+                f"State: expected {len(self._spec.state_names)} finite numbers "
+                f"({', '.join(self._spec.state_names)}), got shape {state.shape}: {state}."
+            )
+        seed = request.seed if request.seed is not None else time.time_ns()
+        normal = self._run(images, self._state.apply(state), words, seed)
+        actions = self._actions.invert(normal.astype(np.float64), state)
+        if not np.isfinite(actions).all():
+            raise NanoPolicyError("The network's answer holds NaN or infinity; nothing is sent.")
+        return actions
+
+    def reset(self) -> None:
+        """Nothing to forget: every chunk depends on its request alone."""
+
+    def warm_up(self) -> None:
+        """Run the network twice on blank input."""
+        sizes = self._config.sizes
+        images = np.zeros((sizes.cameras, sizes.image_height, sizes.image_width, 3), np.uint8)
+        words = np.full(self._config.max_words, 1, np.int64)
+        for _ in range(2):
+            self._run(images, np.zeros(sizes.state_dim), words, 0)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _images(self, images: Mapping[str, npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        expected = (*self._spec.image_size, 3)
+        stack = []
+        for key in self._spec.camera_keys:
+            image = images.get(key)
+            got = "nothing" if image is None else f"{image.dtype} of shape {image.shape}"
+            if image is None or image.shape != expected or image.dtype != np.uint8:
+                raise NanoPolicyError(
+                    f"Camera '{key}': expected uint8 of shape {expected}, got {got}. "
+                    "The robot file's crop and size must be the checkpoint's."
+                )
+            stack.append(image)
+        return np.stack(stack)
+
+    def _run(
+        self,
+        images: npt.NDArray[np.uint8],
+        state: npt.NDArray[Any],
+        words: npt.NDArray[np.int64],
+        seed: int,
+    ) -> npt.NDArray[np.float32]:
+        sizes = self._config.sizes
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(1, sizes.horizon, sizes.action_dim, generator=generator)
+        with torch.inference_mode():
+            prefix = self._model.encode(
+                torch.from_numpy(images)[None],
+                torch.from_numpy(np.asarray(state, np.float32))[None],
+                torch.from_numpy(words)[None],
+            )
+            return self._model.sample(prefix, noise, num_steps=self._num_steps)[0].numpy()
