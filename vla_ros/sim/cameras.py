@@ -108,9 +108,8 @@ class Cameras:
         data = self._data
         for body in self._cubes:
             R = data.xmat[body].reshape(3, 3)
-            self._shadow(
-                data.xpos[body], _about_z(R[:, 0] if abs(R[2, 0]) < 0.7 else R[:, 1]), _CUBE
-            )
+            side = R[:, 0] if abs(R[2, 0]) < 0.7 else R[:, 1]
+            self._shadow(data.xpos[body], _about_z(side), _CUBE)
         for geom, half in self._hand:
             R = data.geom_xmat[geom].reshape(3, 3)
             self._shadow(data.geom_xpos[geom], _about_z(R[:, 2]), half)

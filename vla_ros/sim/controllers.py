@@ -11,8 +11,8 @@ The rules are those of the controller's documentation and source (ros2_controlle
   already past never looks at the measured state.
 * Positions only are joined by lines, with velocities by cubics, with accelerations too by
   quintics. After the last point that point is held.
-* Refused whole: no points, a joint missing, unknown or twice, times that do not increase, a velocity
-  at the end that is not zero, an end in the past.
+* Refused whole: no points, a joint missing, unknown or twice, times that do not increase, a
+  velocity at the end that is not zero, an end in the past.
 """
 
 from __future__ import annotations

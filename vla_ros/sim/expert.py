@@ -74,6 +74,9 @@ class _Aim:
     lateral: float = 1.0
 
 
+_Rule = Callable[[_World], _Aim]
+
+
 def _clip(value: float, low: float, high: float) -> float:
     return low if value < low else high if value > high else value
 
@@ -96,7 +99,7 @@ class ScriptedExpert:
 
     def __init__(self) -> None:
         home, _ = kinematics.forward(HOME[None])
-        self._home = tuple(float(value) for value in home[0])
+        self._home = (float(home[0, 0]), float(home[0, 1]), float(home[0, 2]))
 
     def chunk(self, truth: SimTruth, target: Target, rows: int, dt_ns: int) -> Array:
         """What to do from this state on.
@@ -131,9 +134,7 @@ class ScriptedExpert:
         position, rotation = kinematics.forward(truth.arm[None])
         return _held(truth, position[0], rotation[0])
 
-    def _roll(
-        self, truth: SimTruth, rows: int, dt_ns: int, rule: Callable[[_World], _Aim]
-    ) -> Array:
+    def _roll(self, truth: SimTruth, rows: int, dt_ns: int, rule: _Rule) -> Array:
         q0 = np.array(truth.arm)
         two = np.stack([q0, q0 + 1e-3 * truth.qvel[:6]])
         position, rotation = kinematics.forward(two)
@@ -168,7 +169,9 @@ class ScriptedExpert:
                 for _ in range(SUBSTEPS):
                     _advance(world, rule(world), h)
         upright = np.maximum(
-            0.0, 1.0 - TILT_RATE * np.arange(rows) * dt_ns * 1e-9 / max(np.linalg.norm(tilt), 1e-9)
+            0.0,
+            1.0
+            - TILT_RATE * np.arange(rows) * dt_ns * 1e-9 / max(float(np.linalg.norm(tilt)), 1e-9),
         )
         R = kinematics.rotation_vectors(upright[:, None] * tilt) @ kinematics.hand_down(poses[:, 3])
         q = kinematics.inverse(poses[:, :3], R)
@@ -210,10 +213,9 @@ class ScriptedExpert:
         turn = abs(yaw - world.yaw)
         still = math.hypot(world.v[0], world.v[1], world.v[2]) < 0.06
         closing = world.finger < FINGER_OPEN - 0.003
-        near = d < (0.016 if closing else 0.006) and abs(z - grasp_z) < (
-            0.014 if closing else 0.006
-        )
-        if near and turn < (0.35 if closing else 0.1) and (still or closing):
+        slack_xy, slack_z, slack_turn = (0.016, 0.014, 0.35) if closing else (0.006, 0.006, 0.1)
+        near = d < slack_xy and abs(z - grasp_z) < slack_z and turn < slack_turn
+        if near and (still or closing):
             return _Aim(cx, cy, grasp_z, yaw, 0.0)
         e = d + 0.06 * max(0.0, turn - 0.04)
         if world.finger < OPEN_ENOUGH and z < 0.10 and d < 0.06:

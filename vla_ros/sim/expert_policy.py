@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def read_canonical(prompt: str) -> Target:
     return Target(cube=cubes[0], bin=bins[0])
 
 
-class ExpertPolicy:
+class ExpertPolicy(Generic[SpecT]):
     """Policy protocol over `ScriptedExpert`.
 
     Args:
@@ -119,7 +119,7 @@ class ExpertPolicy:
     @property
     def spec(self) -> SpecT:
         """What it gives."""
-        return self._spec  # type: ignore[return-value]
+        return self._spec
 
     def push_truth(self, truth: SimTruth) -> None:
         """Learn the true state at an image's capture. The last ten seconds are kept."""

@@ -88,7 +88,8 @@ def choose_backend() -> Backend:
             return backend
         problems.append(f"{backend}: {problem}")
     raise NoGraphics(
-        f"cannot render camera images ({'; '.join(problems)}); on Debian or Ubuntu run: {APT_COMMAND}"
+        f"cannot render camera images ({'; '.join(problems)}); on Debian or Ubuntu "
+        f"run: {APT_COMMAND}"
     )
 
 

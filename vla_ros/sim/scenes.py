@@ -61,9 +61,10 @@ def make_scene(seed: int, binned: Sequence[str] | Mapping[str, str] = ()) -> dic
     Raises:
         SimError: An unknown cube or bin, or a negative seed.
     """
-    where = (
-        dict(binned) if isinstance(binned, Mapping) else {n: BINNED_AS.get(n, "") for n in binned}
-    )
+    if isinstance(binned, Mapping):
+        where = dict(binned)
+    else:
+        where = {name: BINNED_AS.get(name, "") for name in binned}
     for cube, bin_ in where.items():
         if cube not in CUBES or bin_ not in BINS:
             raise SimError(f"'{cube}' in '{bin_}' is no cube in a bin; cubes: {', '.join(CUBES)}")
