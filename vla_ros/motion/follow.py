@@ -82,12 +82,12 @@ class Follower:
                 plan = bend_inside(curve.sample(row, 1.0 / factor), self.bend)
             on_plan = Segment(state="TRACKING", limited=limited, time_scale=factor)
             for samples, ramp in self._ways(state, plan):
-                tail = self.mover.stop(samples[:, -1]).on_grid(self.period_s)[:, 1:]
-                problem = violation(
-                    np.concatenate([samples, tail], axis=1), self.period_s, self.limits
-                )
+                problem = violation(samples, self.period_s, self.limits)
                 if not problem:
-                    return self._pieces(samples, ramp, tail, row, rows, on_plan)
+                    tail = self.mover.stop(samples[:, -1]).on_grid(self.period_s)
+                    problem = violation(tail, self.period_s, self.limits)
+                if not problem:
+                    return self._pieces(samples, ramp, tail[:, 1:], row, rows, on_plan)
         if scale > self.max_time_scale:
             raise MotionRefused(
                 f"The plan would have to run {scale:.3g} times slower to keep the limits, expected at "

@@ -30,6 +30,7 @@ MAX_PLAN_NS = 30_000_000_000
 MAX_AHEAD_NS = 10_000_000_000
 MAX_GAP_NS = 250_000_000
 MAX_OUTSIDE = 0.05
+MAX_POSITION = 1e4
 STOPPED = "stop"
 
 
@@ -59,9 +60,10 @@ class JointMotion:
         self.limits = limits
         self._period_ns = int(period_ns)
         self._noise = float(smoothing_noise_rad)
-        self._mover = Mover(limits)
+        self._inner = limits.with_room()
+        self._mover = Mover(self._inner)
         self._follower = Follower(
-            limits=limits,
+            limits=self._inner,
             bend=limits,
             mover=self._mover,
             period_s=period_ns * 1e-9,
@@ -139,7 +141,7 @@ class JointMotion:
                 f"inside its limits, or correct them in the robot file."
             )
         allowed = replace(
-            self.limits,
+            self._inner,
             lower=np.minimum(self.limits.lower, position),
             upper=np.maximum(self.limits.upper, position),
         )
@@ -246,7 +248,7 @@ class JointMotion:
         line, tick, period_s = self._line, self._tick + 1, self._period_ns * 1e-9
         state = line.state(tick)
         goal = np.stack([target, 0.0 * target, 0.0 * target])
-        slow = Mover(self.limits.scaled(speed))
+        slow = Mover(self._inner.scaled(speed))
         move = slow.to(state, goal)
         samples = None if move is None else move.on_grid(period_s)
         if samples is None or violation(samples, period_s, self._follower.limits):
@@ -342,11 +344,12 @@ class JointMotion:
                 f"The plan has shape {rows.shape}, expected (rows, {self.limits.size}) for the joints "
                 f"{', '.join(self.limits.names)}."
             )
-        if not np.isfinite(rows).all():
-            row, joint = (int(i) for i in np.argwhere(~np.isfinite(rows))[0])
+        wrong = ~(np.abs(rows) <= MAX_POSITION)
+        if wrong.any():
+            row, joint = (int(i) for i in np.argwhere(wrong)[0])
             raise MotionRefused(
                 f"Row {row} of the plan holds {rows[row, joint]} for {self.limits.names[joint]}, "
-                f"expected a finite position."
+                f"expected a position in [rad] or [m]. Check the policy's statistics and units."
             )
         if dt_ns <= 0 or len(rows) * dt_ns > MAX_PLAN_NS:
             raise MotionRefused(

@@ -6,7 +6,7 @@ Axis letters: N joints of the group.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,11 @@ from vla_ros.errors import VlaError
 
 FloatArray = NDArray[np.float64]
 
+ROOM_FOR_VELOCITY = 0.995
+ROOM_FOR_ACCELERATION = 0.97
 
-class MotionRefused(VlaError):
+
+class MotionRefused(VlaError):  # noqa: N818 - a refusal is an answer, not a mistake
     """A request that is not carried out; the text says what, expected, got and what to do."""
 
 
@@ -72,13 +75,23 @@ class MotionLimits:
 
     def scaled(self, speed: float) -> MotionLimits:
         """The same joints with velocity, acceleration and jerk times ``speed`` (0 to 1]."""
-        return MotionLimits(
-            names=self.names,
-            lower=self.lower,
-            upper=self.upper,
+        return replace(
+            self,
             velocity=self.velocity * speed,
             acceleration=self.acceleration * speed,
             jerk=self.jerk * speed,
+        )
+
+    def with_room(self) -> MotionLimits:
+        """Limits to plan with, so that quintics between planned samples stay inside these ones.
+
+        Where the jerk switches between two points, a quintic through both overshoots the
+        acceleration by up to a tenth of jerk times spacing.
+        """
+        return replace(
+            self,
+            velocity=self.velocity * ROOM_FOR_VELOCITY,
+            acceleration=self.acceleration * ROOM_FOR_ACCELERATION,
         )
 
 

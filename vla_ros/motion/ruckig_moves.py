@@ -14,13 +14,13 @@ import numpy as np
 from ruckig import (
     ControlInterface,
     InputParameter,
-    Result,
     Ruckig,
+    RuckigError,
     Synchronization,
     Trajectory,
 )
 
-from vla_ros.motion.limits import FloatArray, MotionLimits
+from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,11 +78,13 @@ class Mover:
             state: Position, velocity, acceleration. Shape (3, N).
 
         Raises:
-            ValueError: Ruckig finds no profile (a state that is not finite).
+            MotionRefused: Ruckig finds no profile (a state that is not finite).
         """
         move = self._plan(self._stop, state)
         if move is None:
-            raise ValueError(f"No profile to rest from {state.tolist()}.")
+            raise MotionRefused(
+                f"Ruckig finds no stop from position, velocity, acceleration {state.tolist()}."
+            )
         return move
 
     def to(self, state: FloatArray, target: FloatArray, at_least_s: float = 0.0) -> Move | None:
@@ -105,7 +107,8 @@ class Mover:
             state.tolist()
         )
         trajectory = Trajectory(len(state[0]))
-        result = self._ruckig.calculate(request, trajectory)
-        if result not in (Result.Working, Result.Finished):
+        try:
+            self._ruckig.calculate(request, trajectory)
+        except RuckigError:
             return None
         return Move(duration_s=trajectory.duration, trajectory=trajectory)

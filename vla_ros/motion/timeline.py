@@ -127,6 +127,9 @@ class Timeline:
             pieces: What comes instead.
             forget_before: Samples more than ``HISTORY`` before this one are dropped.
         """
+        if forget_before - HISTORY > self.end:
+            # At rest for long: history is the last sample only.
+            self._first += forget_before - HISTORY - self.end
         begin = min(max(forget_before - HISTORY - self._first, 0), self._samples.shape[1] - 1)
         keep = tick - self._first
         held = keep - self._samples.shape[1]

@@ -1,0 +1,122 @@
+"""Whatever is asked for, in whatever order: every setpoint is finite, limited and continuous."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from motion_rig import MS, Rig, arm_limits, assert_obeys, jtc_samples
+
+JOINTS = 2
+LIMITS = arm_limits(JOINTS, reach=1.5)
+
+plans = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(
+            ["near", "random", "huge", "nan", "inf", "sine", "ends_at_limit", "steps", "fast_exit"]
+        ),
+        "seed": st.integers(0, 10_000),
+        "count": st.integers(1, 30),
+        "dt_ms": st.sampled_from([0.001, 1, 7, 10, 20, 33.3, 50, 100, 400]),
+        "start_ms": st.sampled_from([-1e6, -500, -133, -60, -7.3, 0, 0, 10, 45, 300, 1e6]),
+        "valid_ms": st.sampled_from([-1e5, -20, 0, 0, 0, 5, 30, 200, 1e7]),
+        "interpolation": st.sampled_from(["hold", "linear"]),
+    }
+)
+steps = st.one_of(
+    st.tuples(st.just("plan"), plans),
+    st.tuples(st.just("plan"), plans),
+    st.tuples(st.just("run"), st.sampled_from([0.01, 0.03, 0.1, 0.25, 1.0])),
+    st.tuples(st.just("run"), st.sampled_from([0.01, 0.03, 0.1, 0.25, 1.0])),
+    st.tuples(st.just("jitter"), st.lists(st.integers(1, 40 * MS), max_size=8)),
+    st.tuples(st.just("stop"), st.none()),
+    st.tuples(
+        st.just("go_to"), st.tuples(st.floats(-2, 2), st.floats(-2, 2), st.floats(0.01, 1.0))
+    ),
+    st.tuples(st.just("jump"), st.sampled_from([-3_600_000, -700, -15, 260, 900, 10**9])),
+    st.tuples(st.just("reset"), st.floats(-1.5, 1.5)),
+    st.tuples(st.just("window"), st.none()),
+)
+
+
+def rows_of(kind: str, seed: int, count: int, dt_ms: float, here: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    t = np.arange(count)[:, None] * dt_ms * 1e-3
+    if kind == "near":
+        return here + np.cumsum(rng.normal(0.0, 0.02, (count, JOINTS)), axis=0)
+    if kind == "random":
+        return rng.uniform(-2.0, 2.0, (count, JOINTS))
+    if kind == "huge":
+        return rng.normal(0.0, 10.0 ** rng.uniform(1, 300), (count, JOINTS))
+    if kind in ("nan", "inf"):
+        rows = here + np.zeros((count, JOINTS))
+        rows[rng.integers(count), rng.integers(JOINTS)] = np.nan if kind == "nan" else np.inf
+        return rows
+    if kind == "sine":
+        return 0.8 * np.sin(rng.uniform(0.5, 12.0) * t + rng.uniform(0, 6.0, JOINTS))
+    if kind == "ends_at_limit":
+        return here + (np.sign(rng.normal(size=JOINTS)) * 1.5 - here) * np.minimum(t, 1.0)
+    if kind == "fast_exit":
+        return here + rng.uniform(-2.4, 2.4, JOINTS) * t
+    return here + 0.4 * np.sign(np.sin(20.0 * t + rng.uniform(0, 6, JOINTS)))
+
+
+def play(actions, **settings_) -> Rig:
+    rig = Rig(LIMITS, np.zeros(JOINTS), **settings_)
+    for name, value in actions:
+        if name == "plan":
+            here = rig.trace.p[-1]
+            rows = rows_of(value["kind"], value["seed"], value["count"], value["dt_ms"], here)
+            rig.accept(
+                rows,
+                dt_ms=value["dt_ms"],
+                start_ms=value["start_ms"],
+                valid_ms=value["valid_ms"],
+                interpolation=value["interpolation"],
+            )
+        elif name == "run":
+            rig.run(value)
+        elif name == "jitter":
+            for step_ns in value:
+                rig.tick(step_ns)
+        elif name == "stop":
+            rig.motion.stop(rig.now_ns)
+        elif name == "go_to":
+            try:
+                rig.motion.go_to(np.array(value[:2]), rig.now_ns, value[2])
+            except Exception as refusal:
+                assert type(refusal).__name__ == "MotionRefused"
+        elif name == "jump":
+            streaming = rig.motion._brake_ns is None
+            before = rig.trace.states[-1]
+            moving = bool(before[1:].any())
+            rig.now_ns += value * MS
+            setpoint = rig.motion.advance(rig.now_ns)
+            if value < 0 or (streaming and moving):
+                # The robot stands where it was: no fast-forward, no jump.
+                assert np.allclose(setpoint.position, before[0], atol=1e-9)
+            assert (np.abs(setpoint.position - before[0]) <= 2.5 * 0.9 + 1e-6).all()
+            rig.check()
+            rig.trace = type(rig.trace)()
+            rig.trace.add(setpoint)
+        elif name == "reset":
+            rig.check()
+            rig.motion.reset(np.full(JOINTS, value), rig.now_ns)
+            rig.trace = type(rig.trace)()
+            rig.trace.add(rig.motion.advance(rig.now_ns))
+        elif name == "window":
+            rig.window()
+    rig.motion.stop(rig.now_ns)
+    rig.run(1.0)
+    assert rig.motion.state == "HOLDING"
+    assert not rig.trace.v[-1].any()
+    rig.check()
+    return rig
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(steps, min_size=1, max_size=10), st.sampled_from([0.0, 0.003]))
+def test_any_sequence_of_requests_stays_inside_all_limits(actions, noise) -> None:
+    play(actions, smoothing_noise_rad=noise)
+
