@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vla_ros.spaces import STATE_ANCHOR, SliceKind, VectorSpace
@@ -306,6 +307,7 @@ class RobotSpec(_Strict):
     rates: RatesSpec = RatesSpec()
     smoothing: SmoothingSpec = SmoothingSpec()
     fade_s: Positive = 0.15
+    max_observation_age_s: Positive = 0.5
     max_first_step: Positive
     max_tracking_error: Positive
     watchdogs: WatchdogSpec = WatchdogSpec()
@@ -380,6 +382,11 @@ class RobotSpec(_Strict):
         return {output.name: output for output in self.outputs}[name]
 
     @property
+    def max_observation_age_ns(self) -> int:
+        """Oldest anchor that becomes an observation, and its longest unreported silence."""
+        return _ns(self.max_observation_age_s)
+
+    @property
     def fade_ns(self) -> int:
         """Duration of the fade at the seam of two plans."""
         return _ns(self.fade_s)
@@ -390,19 +397,20 @@ class RobotSpec(_Strict):
         Raises:
             KeyError: a joint has no limits (``load_robot`` refuses such files).
         """
-        from vla_ros.motion import MotionLimits  # noqa: PLC0415 - keeps Ruckig out of the observer
+        from vla_ros.motion import MotionLimits  # keeps Ruckig out of the observer
 
         if joints is None:
             joints = [n for part in self.action if part.kind == "position" for n in part.names]
         rows = [self.limits[joint] for joint in joints]
 
-        def column(field: str) -> np.ndarray:
-            return np.array([getattr(row, field) for row in rows], dtype=np.float64)
+        def column(field: str, none: float = np.nan) -> npt.NDArray[np.float64]:
+            values = [getattr(row, field) for row in rows]
+            return np.array([none if v is None else v for v in values], dtype=np.float64)
 
         return MotionLimits(
             names=tuple(joints),
-            lower=column("lower"),
-            upper=column("upper"),
+            lower=column("lower", -np.inf),
+            upper=column("upper", np.inf),
             velocity=column("velocity"),
             acceleration=column("acceleration"),
             jerk=column("jerk"),

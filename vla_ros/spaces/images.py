@@ -103,6 +103,18 @@ class ImageTransform:
         Raises:
             ImageError: wrong type or shape, or the crop does not lie inside the image.
         """
+        return self._resize(self._cropped(rgb))
+
+    def apply_signed(self, rgb: Rgb) -> tuple[Rgb, tuple[float, ...]]:
+        """``apply``, and the sums over the cropped raw pixels.
+
+        Two images with equal results and equal sums are the same picture, even where the resize
+        hides a small change.
+        """
+        cropped = self._cropped(rgb)
+        return self._resize(cropped), tuple(cv2.sumElems(cropped)[:3])
+
+    def _cropped(self, rgb: Rgb) -> Rgb:
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise ImageError(
                 f"image has type {rgb.dtype} and shape {rgb.shape}; expected uint8 (H, W, 3)"
@@ -115,11 +127,15 @@ class ImageTransform:
                     f"{rgb.shape[1]}x{rgb.shape[0]}; mend the crop in the robot file"
                 )
             rgb = rgb[y : y + h, x : x + w]
-        if rgb.shape[:2] == (self.height, self.width):
-            out = np.array(rgb, order="C")
+        # OpenCV reads padded rows in place, but no reversed, repeated or skipped channels.
+        return rgb if rgb.strides[1:] == (3, 1) else np.ascontiguousarray(rgb)
+
+    def _resize(self, cropped: Rgb) -> Rgb:
+        out: Rgb
+        if cropped.shape[:2] == (self.height, self.width):
+            out = np.array(cropped, order="C")
         else:
-            if rgb.strides[1:] != (3, 1):
-                rgb = np.ascontiguousarray(rgb)
-            out = cv2.resize(rgb, (self.width, self.height), interpolation=cv2.INTER_AREA)
+            size = (self.width, self.height)
+            out = np.asarray(cv2.resize(cropped, size, interpolation=cv2.INTER_AREA), np.uint8)
         out.setflags(write=False)
         return out

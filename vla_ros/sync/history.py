@@ -73,7 +73,9 @@ class History(Generic[V]):
                 return "duplicate"
             stamps.insert(at, stamp_ns)
             values.insert(at, value)
-        keep = max(bisect_left(stamps, stamps[-1] - self._max_age_ns), len(stamps) - self._max_count)
+        keep = max(
+            bisect_left(stamps, stamps[-1] - self._max_age_ns), len(stamps) - self._max_count
+        )
         if keep > 0:
             del stamps[:keep]
             del values[:keep]

@@ -336,9 +336,7 @@ class Synchroniser:
             consequence=stream.config.consequence,
         )
 
-    def _observation(
-        self, anchor_ns: int, parts: dict[str, _Part], now_ns: int
-    ) -> Observation:
+    def _observation(self, anchor_ns: int, parts: dict[str, _Part], now_ns: int) -> Observation:
         self._seq += 1
         state = parts[STATE_ANCHOR]
         images = {n: p for n, p in parts.items() if isinstance(p.value, Frame)}

@@ -1,0 +1,171 @@
+"""Robot files: YAML and URDF to a checked ``RobotSpec``, or every problem at once in words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from vla_ros.errors import VlaError
+from vla_ros.robot.files import shared_folder
+from vla_ros.robot.spec import JointLimits, RobotSpec, spec_hash
+from vla_ros.robot.urdf import UrdfError, UrdfJoint, merge_limits, read_urdf
+from vla_ros.robot.yaml_file import YamlFile, YamlFileError
+
+__all__ = ["RobotFileError", "load_robot", "robot_path", "spec_hash", "urdf_text"]
+
+
+class RobotFileError(VlaError):
+    """A robot file is wrong; the text lists every problem with file, line and what to do."""
+
+
+def load_robot(source: str | Path) -> RobotSpec:
+    """Read and check a robot file, with the limits of its URDF merged in.
+
+    Args:
+        source: path of a YAML file, or the name of one in ``config/robots`` (``sim_arm``).
+
+    Returns:
+        The spec; ``limits`` holds the complete limits of every joint that an output commands.
+
+    Raises:
+        RobotFileError: the file or its URDF is wrong.
+    """
+    path = robot_path(source)
+    try:
+        file = YamlFile.read(path)
+    except YamlFileError as error:
+        raise RobotFileError(str(error)) from None
+    try:
+        spec = RobotSpec.model_validate(file.values)
+    except ValidationError as error:
+        raise RobotFileError(_explain(file, error)) from None
+    return _with_limits(file, spec)
+
+
+def robot_path(source: str | Path) -> Path:
+    """The file that ``source`` (a path or a packaged name) means.
+
+    Raises:
+        RobotFileError: there is no such file.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    folder = shared_folder() / "config" / "robots"
+    packaged = folder / f"{source}.yaml"
+    if packaged.is_file():
+        return packaged
+    names = sorted(p.stem for p in folder.glob("*.yaml"))
+    near = difflib.get_close_matches(str(source), names, 1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    raise RobotFileError(
+        f"no robot file '{source}': expected a path, or one of {', '.join(names)}{hint}"
+    )
+
+
+def urdf_text(spec: RobotSpec, robot_file: Path) -> str | None:
+    """Text of the robot's URDF, looked for beside the robot file and in the shared folder.
+
+    Raises:
+        RobotFileError: the file names a URDF that is nowhere.
+    """
+    if spec.urdf is None:
+        return None
+    candidates = [robot_file.parent / spec.urdf, shared_folder() / spec.urdf]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate.read_text(encoding="utf-8")
+    raise RobotFileError(
+        f"{robot_file}: urdf '{spec.urdf}' was not found; looked for "
+        f"{' and '.join(map(str, candidates))}"
+    )
+
+
+def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
+    text = urdf_text(spec, file.path)
+    problems: list[str] = []
+    joints: dict[str, UrdfJoint] | None = None
+    if text is not None:
+        try:
+            joints = read_urdf(text)
+        except UrdfError as error:
+            raise RobotFileError(f"{file.where(['urdf'])}: {error}") from None
+        problems += [
+            f"{file.where(['state', 'joints', i])}: joint '{joint}' is not in the URDF, which "
+            f"has {', '.join(joints)}"
+            for i, joint in enumerate(spec.state.joints)
+            if joint not in joints
+        ]
+    limits: dict[str, JointLimits] = {}
+    for joint in [j for o in spec.outputs if not o.is_twist for j in o.joints]:
+        try:
+            limits[joint] = merge_limits(joint, joints, spec.limits.get(joint))
+        except UrdfError as error:
+            problems.append(f"{file.where(['limits', joint])}: {error}")
+    for i, output in enumerate(spec.outputs):
+        problems += [
+            f"{file.where(['outputs', i, field])}: {value} is outside the limits of "
+            f"'{output.joints[0]}'"
+            for field in ("closed_position", "open_position")
+            if (value := getattr(output, field)) is not None
+            and output.joints[0] in limits
+            and not _inside(value, limits[output.joints[0]])
+        ]
+    for pose, positions in spec.poses.items():
+        problems += [
+            f"{file.where(['poses', pose, joint])}: {value} is outside the limits "
+            f"[{limits[joint].lower}, {limits[joint].upper}]"
+            for joint, value in positions.items()
+            if joint in limits and not _inside(value, limits[joint])
+        ]
+    if problems:
+        raise RobotFileError("\n".join(problems))
+    return spec.model_copy(update={"limits": limits})
+
+
+def _inside(value: float, limits: JointLimits) -> bool:
+    above = limits.lower is None or value >= limits.lower
+    return above and (limits.upper is None or value <= limits.upper)
+
+
+def _explain(file: YamlFile, error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        location = problem["loc"]
+        where = file.where(location)
+        if problem["type"] == "extra_forbidden":
+            known = _keys_at(location[:-1])
+            near = difflib.get_close_matches(str(location[-1]), known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(known)}"
+            lines.append(f"{where}: unknown key; {hint}")
+        elif problem["type"] == "missing":
+            lines.append(f"{where}: is missing; add it")
+        elif problem["type"] == "value_error":
+            lines.append(f"{where}: {str(problem['msg']).removeprefix('Value error, ')}")
+        else:
+            lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
+    return "\n".join(lines)
+
+
+def _keys_at(location: Sequence[str | int]) -> list[str]:
+    """Keys that the model at a location of the file knows."""
+    model: Any = RobotSpec
+    for part in location:
+        fields = model.model_fields
+        if isinstance(part, str) and part in fields:
+            model = _model_in(fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None
