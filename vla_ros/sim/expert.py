@@ -35,6 +35,13 @@ TILT_RATE = 1.2
 """Speed at which a tilted hand is turned upright, in [rad/s]."""
 SUBSTEPS = 4
 
+STRANGE_TILT = 0.5
+"""A hand tilted more than this, in [rad], first goes towards home joint by joint."""
+STRANGE_JOINT = 0.05
+JOINT_SPEED = 1.0
+"""Of that motion, in [rad/s]."""
+RISE_S = 0.2
+
 TRANSIT_Z = 0.12
 CARRY_Z = 0.135
 PLACE_Z = 0.054
@@ -136,6 +143,8 @@ class ScriptedExpert:
 
     def _roll(self, truth: SimTruth, rows: int, dt_ns: int, rule: _Rule) -> Array:
         q0 = np.array(truth.arm)
+        if _strange(q0):
+            return _straighten(q0, truth.finger, rows, dt_ns)
         two = np.stack([q0, q0 + 1e-3 * truth.qvel[:6]])
         position, rotation = kinematics.forward(two)
         yaw = math.atan2(-rotation[0, 0, 1], rotation[0, 1, 1])
@@ -175,12 +184,6 @@ class ScriptedExpert:
         )
         R = kinematics.rotation_vectors(upright[:, None] * tilt) @ kinematics.hand_down(poses[:, 3])
         q = kinematics.inverse(poses[:, :3], R)
-        # A start with another bend of elbow or wrist than `inverse` gives: change over slowly.
-        other = q0 - q[0]
-        size = float(np.abs(other).max())
-        if size > 1e-9:
-            left = np.maximum(0.0, 1.0 - TILT_RATE * np.arange(rows) * dt_ns * 1e-9 / size)
-            q = q + left[:, None] * other
         out[:, :6] = q
         return out
 
@@ -402,6 +405,28 @@ def _cube_yaw(quaternion: Array) -> float:
     if abs(az) > 0.7:
         ax, ay = 2 * (x * y - w * z), 1 - 2 * (x * x + z * z)
     return _wrap(math.atan2(ay, ax), math.pi / 2)
+
+
+def _strange(q: Array) -> bool:
+    """Whether the arm is bent in another way than for work: turned away, tilted, other elbow."""
+    position, rotation = kinematics.forward(q[None])
+    turned = abs(q[0]) > 1.2 or abs(q[3]) > 1.2 or q[4] < 0.25 or abs(q[5]) > 2.4
+    if turned or float(np.linalg.norm(_tilt(rotation[0]))) > STRANGE_TILT:
+        return True
+    return float(np.abs(kinematics.inverse(position, rotation)[0] - q).max()) > STRANGE_JOINT
+
+
+def _straighten(q: Array, finger: float, rows: int, dt_ns: int) -> Array:
+    """Move all joints towards home at once, the gripper as it is. Shape (T, 7)."""
+    way = HOME - q
+    time_s = np.arange(rows) * dt_ns * 1e-9
+    # Speed rises to JOINT_SPEED within RISE_S; the last stretch is left to the next chunk.
+    run = np.where(time_s < RISE_S, time_s**2 / (2 * RISE_S), time_s - RISE_S / 2)
+    share = np.minimum(1.0, JOINT_SPEED * run / float(np.abs(way).max()))
+    out = np.empty((rows, 7))
+    out[:, :6] = q + share[:, None] * way
+    out[:, 6] = 1.0 if finger > 0.03 else 0.0
+    return out
 
 
 def _tilt(rotation: Array) -> Array:
