@@ -36,7 +36,9 @@ class VlaNode(LifecycleNode, Generic[P]):
     Attributes:
         parameters: Values of the parameters.
         clock: ROS time and steady time, lockstep included.
-        failure: Why the last transition failed; empty after a success.
+        steady_clock: rclpy's, for timers.
+        failure: Why the last transition failed or the node gave up; empty otherwise.
+        finished: Whether the process should end.
     """
 
     def __init__(self, name: str, parameters: type[P]) -> None:
@@ -44,6 +46,8 @@ class VlaNode(LifecycleNode, Generic[P]):
         self.parameters: P = declare(self, parameters)
         self.clock = NodeClock(self, lockstep=self.parameters.lockstep)
         self.failure = ""
+        self.finished = False
+        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._made: list[Callable[[], None]] = []
         self._made_active: list[Callable[[], None]] = []
         self._is_active = False
@@ -163,12 +167,23 @@ class VlaNode(LifecycleNode, Generic[P]):
 
     def every_steady(self, period_s: float, work: Callable[[], None]) -> None:
         """Periodic work on steady time, for liveness: it goes on when ROS time stands still."""
-        timer = self.create_timer(period_s, work, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        timer = self.create_timer(period_s, work, clock=self.steady_clock)
         self.on_release(lambda: self.destroy_timer(timer))
 
     def on_release(self, release: Callable[[], Any]) -> None:
         """Registers a resource of any kind: ``release`` is called when its state ends."""
         (self._made_active if self._is_active else self._made).append(release)
+
+    def finish(self, failure: str = "") -> None:
+        """Ends the process: cleanly, or with the words of a failure and a non-zero status."""
+        self.finished = True
+        if failure:
+            self.failure = failure
+            self.get_logger().error(failure)
+
+    def release_everything(self) -> None:
+        """Destroys every resource; for the end of the process, whatever state the node is in."""
+        self._free_all()
 
     # Transitions.
 
@@ -214,7 +229,6 @@ class VlaNode(LifecycleNode, Generic[P]):
         self, what: str, work: Callable[[], None], undo: Callable[[], None] | None = None
     ) -> TransitionCallbackReturn:
         # rclpy drops exceptions of transitions without a word.
-        self.failure = ""
         try:
             work()
         except Exception as error:

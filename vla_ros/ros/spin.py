@@ -1,0 +1,98 @@
+"""The main function of a node: start, spin, stop cleanly on SIGINT and SIGTERM, say why it failed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from vla_ros.errors import VlaError
+from vla_ros.ros.lifecycle import VlaNode
+
+_LOADED_POLL_S = 0.05
+
+
+def run(make: Callable[[], VlaNode[Any]]) -> int:
+    """Runs one node until a signal, a failure, or ``node.finish``.
+
+    rclpy's own signal handlers would shut the context down first, and a node could not say
+    good-bye (end its goals, close its bag) any more.
+
+    Args:
+        make: Constructs the node, usually its class.
+
+    Returns:
+        Exit status: 0 after a clean stop, 1 after a failure, whose words are on stderr.
+    """
+    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
+    node: VlaNode[Any] | None = None
+    executor = SingleThreadedExecutor()
+    try:
+        node = make()
+        executor.add_node(node)
+        stopping = _Stop(executor)
+        if node.parameters.autostart:
+            _autostart(node, stopping)
+        while not stopping.requested and not node.finished:
+            executor.spin_once()
+        node.trigger_shutdown()
+        return 1 if node.failure else 0
+    except VlaError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    finally:
+        if node is not None:
+            node.release_everything()
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _autostart(node: VlaNode[Any], stopping: _Stop) -> None:
+    """Configures at once, activates as soon as the node has loaded."""
+    if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+        stopping.requested = True
+        return
+
+    def activate() -> None:
+        try:
+            if not node.loaded():
+                return
+        except VlaError as error:
+            node.finish(str(error))
+            return
+        node.destroy_timer(timer)
+        if node.trigger_activate() != TransitionCallbackReturn.SUCCESS:
+            stopping.requested = True
+
+    timer = node.create_timer(_LOADED_POLL_S, activate, clock=node.steady_clock)
+
+
+class _Stop:
+    """Wakes the executor on SIGINT and SIGTERM; a second signal ends the process at once."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.requested = False
+        self._executor = executor
+        self._read, self._write = socket.socketpair()
+        self._write.setblocking(False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        # Python's handlers wait until the executor's C code returns; the wake-up descriptor does not.
+        signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, name="signals", daemon=True).start()
+
+    def _watch(self) -> None:
+        self._read.recv(1)
+        self.requested = True
+        self._executor.wake()
+        self._read.recv(1)
+        os._exit(130)
