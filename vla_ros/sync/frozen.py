@@ -39,7 +39,10 @@ class FrozenDetector:
 
     def __init__(self, motion: float) -> None:
         self._motion = motion
-        self.clear()
+        self._first: Frame | None = None
+        self._since_ns = 0
+        self._state: npt.NDArray[np.float64] | None = None
+        self._frozen = False
 
     @property
     def since_ns(self) -> int:
@@ -62,7 +65,7 @@ class FrozenDetector:
 
     def clear(self) -> None:
         """Forget the pictures seen."""
-        self._first: Frame | None = None
+        self._first = None
         self._since_ns = 0
-        self._state: npt.NDArray[np.float64] | None = None
+        self._state = None
         self._frozen = False

@@ -91,7 +91,9 @@ class Synchroniser:
         self._seq = 0
         self._clock_jumps = 0
         self._now_ns = 0
-        self.clear()
+        self._last_used_ns = 0
+        self._heard_ns: int | None = None  # last new anchor, or the last report of its silence
+        self._heard_any = False
 
     @property
     def clock_jumps(self) -> int:
@@ -126,7 +128,7 @@ class Synchroniser:
             if stream.frozen is not None:
                 stream.frozen.clear()
         self._last_used_ns = 0
-        self._heard_ns: int | None = None  # last new anchor, or the last report of its silence
+        self._heard_ns = None
         self._heard_any = False
 
     def observe(self, now_ns: int) -> Observation | Refusal | None:
@@ -294,7 +296,7 @@ class Synchroniser:
         limit_ns = self._silence_limit_ns(stream.config)
         newest = stream.history.newest_ns
         heard_ns = self._heard_ns if self._heard_ns is not None else now_ns
-        if newest is not None and newest > self._last_used_ns or now_ns - heard_ns <= limit_ns:
+        if (newest is not None and newest > self._last_used_ns) or now_ns - heard_ns <= limit_ns:
             return None
         self._heard_ns = now_ns
         where = stream.config.source or self._anchor
