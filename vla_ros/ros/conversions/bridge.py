@@ -1,32 +1,14 @@
-"""What the commander says and does -> messages of the control bridge."""
+"""What the commander reports -> vla_ros_msgs/BridgeStatus; base velocities -> Twist."""
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-import yaml
 from geometry_msgs.msg import Twist, TwistStamped
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
-from vla_ros_msgs.msg import BridgeStatus, Commanded, OutputStatus, RobotSpecInfo
+from vla_ros_msgs.msg import BridgeStatus, OutputStatus
 
-from vla_ros.motion import TrajectoryWindow
-from vla_ros.robot.commands import BridgeReport, CommandedSample, Mode, StopReason
-from vla_ros.robot.spec import RobotSpec, spec_hash
-from vla_ros.ros.conversions.times import duration_msg, header, time_msg
-from vla_ros.ros.conversions.uuids import uuid_bytes, uuid_msg
-from vla_ros.spaces import SliceKind
+from vla_ros.robot.commands import BridgeReport, StopReason
+from vla_ros.ros.conversions.commanded import MODES
+from vla_ros.ros.conversions.times import header, time_msg
 
-_MODE: dict[Mode, int] = {
-    "IDLE": Commanded.IDLE,
-    "HOLDING": Commanded.HOLDING,
-    "RAMPING": Commanded.RAMPING,
-    "TRACKING": Commanded.TRACKING,
-    "BRAKING": Commanded.BRAKING,
-    "STOPPED": Commanded.STOPPED,
-    "EXTERNAL": Commanded.EXTERNAL,
-    "DRY_RUN": Commanded.DRY_RUN,
-}
 _REASON: dict[StopReason, int] = {
     "none": BridgeStatus.NONE,
     "operator": BridgeStatus.OPERATOR,
@@ -37,51 +19,13 @@ _REASON: dict[StopReason, int] = {
     "deadline": BridgeStatus.FAULT,
     "stream": BridgeStatus.FAULT,
 }
-_KIND: dict[SliceKind, int] = {
-    "position": RobotSpecInfo.POSITION,
-    "velocity": RobotSpecInfo.VELOCITY,
-    "effort": RobotSpecInfo.EFFORT,
-    "pose_pos": RobotSpecInfo.POSE_POS,
-    "pose_rot": RobotSpecInfo.POSE_ROT,
-    "binary": RobotSpecInfo.BINARY,
-    "gripper": RobotSpecInfo.CONTINUOUS_GRIPPER,
-}
-_NO_RUN = bytes(16)
-
-
-def commanded_msg(sample: CommandedSample, frame_id: str) -> Commanded:
-    """Commanded of one control period. The message's time_scale is a speed: less is slower."""
-    following = math.isfinite(sample.chunk_row)
-    return Commanded(
-        header=header(sample.stamp_ns, frame_id),
-        run_id=uuid_msg(sample.run_id),
-        epoch=sample.epoch,
-        chunk_seq=sample.chunk_seq,
-        chunk_row=sample.chunk_row,
-        spec_hash=sample.spec_hash,
-        mode=_MODE[sample.mode],
-        action=sample.action.tolist(),
-        reference=sample.reference.tolist() if following else [],
-        velocity=sample.velocity.tolist(),
-        acceleration=sample.acceleration.tolist(),
-        limited=sample.limited.tolist(),
-        time_scale=1.0 / sample.time_scale if sample.time_scale > 0.0 else 0.0,
-        deviation=sample.deviation if following else float("nan"),
-    )
-
-
-def progress_from(message: Commanded) -> tuple[bytes, int, float, int]:
-    """Run, chunk number, row and stamp [ns] of a Commanded: what the policy learns from it."""
-    stamp = message.header.stamp
-    t_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
-    return uuid_bytes(message.run_id), message.chunk_seq, message.chunk_row, t_ns
 
 
 def status_msg(report: BridgeReport, now_ns: int, last_refusal: str) -> BridgeStatus:
     """BridgeStatus of a report."""
     return BridgeStatus(
         header=header(now_ns),
-        state=_MODE[report.state],
+        state=MODES[report.state],
         epoch=report.epoch,
         enabled=report.enabled,
         dry_run=report.dry_run,
@@ -107,47 +51,6 @@ def status_msg(report: BridgeReport, now_ns: int, last_refusal: str) -> BridgeSt
     )
 
 
-def spec_msg(spec: RobotSpec) -> RobotSpecInfo:
-    """RobotSpecInfo of a robot file."""
-    space = spec.action_space()
-    return RobotSpecInfo(
-        name=spec.name,
-        yaml=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=True),
-        spec_hash=spec_hash(spec),
-        camera_keys=list(spec.camera_keys),
-        state_names=list(spec.state_space().names),
-        action_names=list(space.names),
-        action_kinds=[_KIND[kind] for kind in space.kinds],
-    )
-
-
-def trajectory_msg(
-    window: TrajectoryWindow, joints: tuple[str, ...], now_ns: int
-) -> JointTrajectory:
-    """JointTrajectory of a window, stamped with now or its first point, whichever is earlier."""
-    start_ns = min(now_ns, int(window.t_ns[0]))
-    rows = zip(
-        (window.t_ns - start_ns).tolist(),
-        window.position.tolist(),
-        window.velocity.tolist(),
-        window.acceleration.tolist(),
-        strict=True,
-    )
-    return JointTrajectory(
-        header=header(start_ns),
-        joint_names=list(joints),
-        points=[
-            JointTrajectoryPoint(
-                positions=position,
-                velocities=velocity,
-                accelerations=acceleration,
-                time_from_start=duration_msg(t_ns),
-            )
-            for t_ns, position, velocity, acceleration in rows
-        ],
-    )
-
-
 def twist_msg(velocity: tuple[float, float, float]) -> Twist:
     """Twist of x [m/s], y [m/s] and yaw [rad/s]."""
     message = Twist()
@@ -160,9 +63,3 @@ def twist_stamped_msg(
 ) -> TwistStamped:
     """TwistStamped of x [m/s], y [m/s] and yaw [rad/s] in the base frame."""
     return TwistStamped(header=header(now_ns, frame_id), twist=twist_msg(velocity))
-
-
-def positions_from(names: list[str], position: list[float]) -> dict[str, float]:
-    """Joint positions by name; a joint without a position is left out, not invented."""
-    values = np.asarray(position, dtype=np.float64).tolist()
-    return dict(zip(names, values, strict=False))
