@@ -105,8 +105,8 @@ class Fence:
         if plan.epoch != self._epoch:
             return _refuse(
                 "epoch",
-                f"{chunk} was computed in epoch {plan.epoch}, expected {self._epoch}: the robot was "
-                "stopped or taken over since; start a new run",
+                f"{chunk} was computed in epoch {plan.epoch}, expected {self._epoch}: the robot "
+                "was stopped or taken over since; start a new run",
             )
         if plan.run_id != self._run_id:
             return _refuse(
@@ -117,8 +117,8 @@ class Fence:
         if plan.seq <= self._last_seq:
             return _refuse(
                 "sequence",
-                f"{chunk} came after chunk {self._last_seq}; expected a larger number: a duplicate, "
-                "or two policies publish on one topic",
+                f"{chunk} came after chunk {self._last_seq}; expected a larger number: a "
+                "duplicate, or two policies publish on one topic",
             )
         if plan.spec_hash != self._spec_hash:
             return _refuse(
@@ -136,8 +136,8 @@ class Fence:
             row, column = (int(i) for i in np.argwhere(~np.isfinite(plan.actions))[0])
             return _refuse(
                 "not_finite",
-                f"{chunk} row {row} column {column} is {plan.actions[row, column]}, expected finite "
-                "numbers; check the policy's statistics and its inputs",
+                f"{chunk} row {row} column {column} is {plan.actions[row, column]}, expected "
+                "finite numbers; check the policy's statistics and its inputs",
             )
         return self._judge_time(plan, now_ns, chunk)
 
@@ -146,8 +146,8 @@ class Fence:
         if age_ns < 0:
             return _refuse(
                 "future",
-                f"{chunk} rests on an observation {-age_ns / 1e9:.3f} s in the future; expected the "
-                "past: synchronise the clocks of the two machines",
+                f"{chunk} rests on an observation {-age_ns / 1e9:.3f} s in the future; expected "
+                "the past: synchronise the clocks of the two machines",
             )
         if age_ns > self._max_age_ns:
             return _refuse(

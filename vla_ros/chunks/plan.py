@@ -86,13 +86,15 @@ class Plan:
     @property
     def end_ns(self) -> int:
         """ROS time after which the plan says nothing, in [ns]: the last row's due time, plus dt
-        when rows are held."""
+        when rows are held.
+        """
         rows = self.horizon if self.interpolation == "hold" else self.horizon - 1
         return self.start_ns + rows * self.dt_ns
 
     def row_at(self, t_ns: int) -> float:
         """Fractional row that is due at ``t_ns``; below 0 before the plan, above T - 1 after its
-        last row."""
+        last row.
+        """
         return (t_ns - self.start_ns) / self.dt_ns
 
     def due_ns(self, row: int) -> int:

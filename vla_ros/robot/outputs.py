@@ -1,4 +1,4 @@
-"""From action columns to controllers: which columns go where, grippers, and robots without an arm."""
+"""From action columns to controllers: which columns go where, grippers, robots without an arm."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ArmLayout:
         """Read the layout from a robot file.
 
         Raises:
-            OutputError: A slice goes to a controller or is of a kind that this version cannot drive.
+            OutputError: A slice goes to a controller, or is of a kind, that cannot be driven.
         """
         columns: list[int] = []
         names: list[str] = []

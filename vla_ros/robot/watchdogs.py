@@ -80,8 +80,8 @@ class JointWatch:
             return self._refused
         if self._measured and stamp_ns <= self._measured[-1][0]:
             self._refused = (
-                f"joint state stamped {stamp_ns} ns came after {self._measured[-1][0]} ns; expected "
-                "increasing stamps: is there a second publisher?"
+                f"joint state stamped {stamp_ns} ns came after {self._measured[-1][0]} ns; "
+                "expected increasing stamps: is there a second publisher?"
             )
             return self._refused
         self._refused = ""
