@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.motion.curve import Curve, bend_inside
-from vla_ros.motion.guard import violation
+from vla_ros.motion.guard import stoppable, violation
 from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused
 from vla_ros.motion.ruckig_moves import Mover
 from vla_ros.motion.scaling import time_scale
@@ -28,6 +28,7 @@ FADE_FACTORS = (1.0, 1.5, 2.25)
 SLOWER = (1.0, 1.25, 2.0)
 SCALE_MARGIN = 1.01
 REJOIN_STEP_S = 0.03
+WORTH_FOLLOWING = 0.5
 ENDED = "the plan ended without a successor"
 
 
@@ -83,11 +84,17 @@ class Follower:
             on_plan = Segment(state="TRACKING", limited=limited, time_scale=factor)
             for samples, ramp in self._ways(state, plan):
                 problem = violation(samples, self.period_s, self.limits)
+                if problem:
+                    continue
+                count = self._followed(samples)
+                if count <= ramp:
+                    problem = "the group could not stop before a limit"
+                    continue
+                samples = samples[:, :count]
+                tail = self.mover.stop(samples[:, -1]).on_grid(self.period_s)
+                problem = violation(tail, self.period_s, self.limits)
                 if not problem:
-                    tail = self.mover.stop(samples[:, -1]).on_grid(self.period_s)
-                    problem = violation(tail, self.period_s, self.limits)
-                if not problem:
-                    return self._pieces(samples, ramp, tail[:, 1:], row, rows, on_plan)
+                    return self._pieces(samples, ramp, tail[:, 1:], row[:count], rows, on_plan)
         if scale > self.max_time_scale:
             raise MotionRefused(
                 f"The plan would have to run {scale:.3g} times slower to keep the limits, expected at "
@@ -117,12 +124,25 @@ class Follower:
                 yield np.concatenate([move.sample(t[:meet]), plan[:, meet:]], axis=1), meet
                 return
 
+    def _followed(self, samples: FloatArray) -> int:
+        """How many samples can be followed, always able to stop; 0 if they are too few.
+
+        A plan that ends in a state from which no stop stays inside the limits (fast, towards a
+        limit) is left before; its successor will most likely have replaced it by then.
+        """
+        trapped = ~stoppable(samples, self.limits)
+        if not trapped.any():
+            return samples.shape[1]
+        count = int(np.argmax(trapped))
+        return count if count >= WORTH_FOLLOWING * samples.shape[1] else 0
+
     def _to_rest(self, state: FloatArray, position: FloatArray) -> FloatArray | None:
         move = self.mover.to(state, np.stack([position, 0.0 * position, 0.0 * position]))
         if move is None:
             return None
         samples = move.on_grid(self.period_s)
-        return None if violation(samples, self.period_s, self.limits) else samples
+        ok = not violation(samples, self.period_s, self.limits)
+        return samples if ok and stoppable(samples, self.limits).all() else None
 
     def _pieces(
         self,

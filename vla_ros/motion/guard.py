@@ -1,4 +1,4 @@
-"""The last line: is every sample inside the limits, continuous, and able to stop in time?
+"""The last line: is every sample inside the limits and continuous, and can the group still stop?
 
 Axis letters: N joints, n samples.
 """
@@ -6,6 +6,7 @@ Axis letters: N joints, n samples.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_ros.motion.limits import FloatArray, MotionLimits
 
@@ -62,6 +63,8 @@ def violation(samples: FloatArray, period_s: float, limits: MotionLimits) -> str
     mean = 0.5 * (samples[1:, :-1] + samples[1:, 1:])
     jerk = limits.jerk * period_s * slack
     for excess, limit, what in (
+        (-position, -limits.lower, "lower position"),
+        (position, limits.upper, "upper position"),
         (np.abs(velocity), limits.velocity * slack, "velocity"),
         (np.abs(acceleration), limits.acceleration * slack, "acceleration"),
         (np.abs(step_a), jerk, "jerk"),
@@ -73,9 +76,25 @@ def violation(samples: FloatArray, period_s: float, limits: MotionLimits) -> str
             if (worst > 0.0).any():
                 joint = int(np.argmax(worst))
                 return f"{limits.names[joint]} would exceed its {what} limit"
-    low, high = stop_extent(samples, limits)
-    short = np.maximum(limits.lower - low.min(axis=0), high.max(axis=0) - limits.upper)
-    if (short > TOLERANCE).any():
-        joint = int(np.argmax(short))
-        return f"{limits.names[joint]} could not stop before its position limit"
     return ""
+
+
+def stoppable(samples: FloatArray, limits: MotionLimits) -> NDArray[np.bool_]:
+    """From which samples the quickest stop stays inside the position and velocity limits.
+
+    Args:
+        samples: Position, velocity, acceleration. Shape (3, n, N).
+        limits: Of the N joints.
+
+    Returns:
+        Shape (n,).
+    """
+    low, high = stop_extent(samples, limits)
+    # What the speed becomes while the acceleration is taken away.
+    speed = np.abs(samples[1] + samples[2] * np.abs(samples[2]) / (2.0 * limits.jerk))
+    inside = (
+        (low >= limits.lower - TOLERANCE)
+        & (high <= limits.upper + TOLERANCE)
+        & (speed <= limits.velocity * (1.0 + TOLERANCE))
+    )
+    return inside.all(axis=1)

@@ -18,7 +18,7 @@ import numpy as np
 
 from vla_ros.motion.curve import Curve
 from vla_ros.motion.follow import Follower
-from vla_ros.motion.guard import violation
+from vla_ros.motion.guard import stoppable, violation
 from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused, checked_vector
 from vla_ros.motion.ruckig_moves import Mover
 from vla_ros.motion.setpoint import MotionState, Setpoint, TrajectoryWindow
@@ -251,7 +251,12 @@ class JointMotion:
         slow = Mover(self._inner.scaled(speed))
         move = slow.to(state, goal)
         samples = None if move is None else move.on_grid(period_s)
-        if samples is None or violation(samples, period_s, self._follower.limits):
+        allowed = self._follower.limits
+        if (
+            samples is None
+            or violation(samples, period_s, allowed)
+            or not stoppable(samples, allowed).all()
+        ):
             # Too fast for a direct way: to rest first.
             brake = self._mover.stop(state).on_grid(period_s)
             move = slow.to(brake[:, -1], goal)

@@ -109,6 +109,6 @@ class Mover:
         trajectory = Trajectory(len(state[0]))
         try:
             self._ruckig.calculate(request, trajectory)
-        except RuckigError:
+        except (RuckigError, ValueError):  # ValueError: a result code that the binding lacks
             return None
         return Move(duration_s=trajectory.duration, trajectory=trajectory)
