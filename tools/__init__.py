@@ -1,0 +1,1 @@
+"""What runs around the package: set-up and environment. Standard library only."""

@@ -1,0 +1,7 @@
+"""The one error of the set-up."""
+
+from __future__ import annotations
+
+
+class SetupFailed(Exception):
+    """The set-up cannot go on. The text says what happened and what to do."""
