@@ -9,11 +9,13 @@ frame is the undisturbed expert's chunk.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 
 from vla_ros.sim import kinematics
 from vla_ros.sim.expert import ScriptedExpert
+from vla_ros.sim.expert_policy import ExpertPolicy, Request, SpecT
 from vla_ros.sim.truth import FINGER_OPEN, Array, SimTruth
 
 MEAN_BURSTS = 1.5
@@ -24,6 +26,8 @@ YAW_SD = 0.25
 FLIP_SHARE = 0.12
 RANDOM_START_SHARE = 0.25
 LOWEST_Z = 0.014
+ECHO_NS = 100_000_000
+"""A burst's chunk is still executed for about so long after it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,3 +142,50 @@ class Disturber:
     def _burst(self, now_ns: int) -> Burst | None:
         since = now_ns - self._start_ns
         return next((b for b in self._bursts if b.start_ns <= since < b.end_ns), None)
+
+
+class DisturbedPolicy(Generic[SpecT]):
+    """The expert's policy with disturbances, for the in-process rollout.
+
+    Call `begin` at each episode's start.
+
+    Args:
+        policy: The expert.
+    """
+
+    def __init__(self, policy: ExpertPolicy[SpecT]) -> None:
+        self._policy = policy
+        self._expert = ScriptedExpert()
+        self._disturber = Disturber(self._expert, (), 0)
+
+    @property
+    def spec(self) -> SpecT:
+        """The expert's."""
+        return self._policy.spec
+
+    def begin(self, bursts: tuple[Burst, ...], start_ns: int) -> None:
+        """Set the disturbances of the episode that starts at `start_ns`."""
+        self._disturber = Disturber(self._expert, bursts, start_ns)
+
+    def disturbed(self, now_ns: int) -> bool:
+        """Whether frames of this instant show a burst or its echo, and are not to be recorded."""
+        return self._disturber.active(now_ns) or self._disturber.active(now_ns - ECHO_NS)
+
+    def push_truth(self, truth: SimTruth) -> None:
+        """As the expert's."""
+        self._policy.push_truth(truth)
+
+    def infer(self, request: Request) -> Array:
+        """The expert's chunk, or a burst's. Shape (T, 7)."""
+        truth = self._policy.truth_at(request.observation.t_obs_ns)
+        clean = self._policy.infer(request)
+        return self._disturber.chunk(truth, clean, self.spec.contract.dt_ns)
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def warm_up(self) -> None:
+        """Nothing to warm up."""
+
+    def close(self) -> None:
+        """Nothing to free."""

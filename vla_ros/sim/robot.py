@@ -27,10 +27,13 @@ from vla_ros.sim.truth import (
 
 IMAGE_WIDTH = 480
 IMAGE_HEIGHT = 360
+START_NS = 1_000_000_000
 
 
 class SimRobot:
-    """Robot, table, cubes and bins. Time starts at 0 and moves only in `step`.
+    """Robot, table, cubes and bins. Time starts at 1 s and moves only in `step`.
+
+    It does not start at 0 because ROS takes a stamp of 0 for none.
 
     The drives are position servos whose set value leads by (kd / kp) times the wanted velocity,
     so that the arm follows without the lag of a plain servo.
@@ -54,7 +57,7 @@ class SimRobot:
         self._data = mujoco.MjData(self._model)
         self._size = (width, height)
         self._cameras: Cameras | None = None
-        self._ticks = 0
+        self._ticks = START_NS // PHYSICS_NS
         self._seed = seed
         model = self._model
         gain = model.actuator_gainprm[:6, 0]
