@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class SetupFailed(Exception):
+class SetupError(Exception):
     """The set-up cannot go on. The text says what happened and what to do."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tools.bootstrap import system, venv, workspace
-from tools.bootstrap.failure import SetupFailed
+from tools.bootstrap.failure import SetupError
 from tools.bootstrap.stage import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,9 +25,9 @@ def main() -> int:
         with one_at_a_time(ROOT / "log", progress):
             system.provide(progress)
             renewed = venv.provide(ROOT, progress)
-            workspace.provide(ROOT, progress, force=renewed)
+            workspace.provide(ROOT, progress, anew=renewed)
         progress.summary()
-    except SetupFailed as failure:
+    except SetupError as failure:
         print(f"\nset-up failed: {failure}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
@@ -39,18 +39,18 @@ def main() -> int:
 def check_place(root: Path) -> None:
     """Refuses machines and folders on which the wheels or ROS's build tools cannot work."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        raise SetupFailed(
-            f"this is {platform.system()} on {platform.machine()}; the ROS 2 wheels exist for Linux "
-            "on x86_64. On other computers install ROS 2 Jazzy and build as README.md says under "
-            "'On a robot'."
+        raise SetupError(
+            f"this is {platform.system()} on {platform.machine()}; the ROS 2 wheels exist for "
+            "Linux on x86_64. On other computers install ROS 2 Jazzy and build as README.md says "
+            "under 'On a robot'."
         )
     if any(character.isspace() for character in str(root)):
-        raise SetupFailed(
+        raise SetupError(
             f"the path of this folder contains a space: '{root}'. ROS's build tools do not support "
             "that. Move the folder, then run the same make command there."
         )
     if not os.access(root, os.W_OK):
-        raise SetupFailed(f"'{root}' is not writable; clone into a folder of your own.")
+        raise SetupError(f"'{root}' is not writable; clone into a folder of your own.")
 
 
 @contextlib.contextmanager

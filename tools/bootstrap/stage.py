@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tools.bootstrap.failure import SetupFailed
+from tools.bootstrap.failure import SetupError
 
 #: A line of progress at least this often [s], faster where a terminal can rewrite it.
 HEARTBEAT_S = 10.0
@@ -61,7 +61,7 @@ class Progress:
             advice: What to do when it fails.
 
         Raises:
-            SetupFailed: The command failed; the text holds the end of its output and the advice.
+            SetupError: The command failed; the text holds the end of its output and the advice.
         """
         words = [str(word) for word in command]
         with self._log_path.open("ab") as log:
@@ -78,7 +78,7 @@ class Progress:
                 raise
         if process.returncode != 0:
             tail = "\n".join(f"    {line}" for line in self._lines()[-TAIL_LINES:])
-            raise SetupFailed(
+            raise SetupError(
                 f"`{words[0]}` ended with status {process.returncode}. The end of its output:\n"
                 f"{tail}\nAll of it: {self._log_path}\nWhat to do: {advice}"
             )
@@ -111,8 +111,8 @@ class Progress:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=interval)
                 break
-            lines = self._lines()
-            last = lines[-1].strip() if lines else ""
+            lines = [line.strip() for line in self._lines() if "WARNING" not in line]
+            last = lines[-1] if lines else ""
             text = f"    {time.monotonic() - start:4.0f} s  {last}"
             if self._terminal:
                 width = max(20, os.get_terminal_size().columns - 1)

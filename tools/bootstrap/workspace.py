@@ -18,14 +18,20 @@ PACKAGES = ("vla_ros_msgs", "vla_ros")
 SHARED = ("launch", "config", "urdf", "checkpoints")
 
 
-def provide(root: Path, progress: Progress, *, force: bool = False) -> bool:
-    """Makes ``install`` complete. Returns whether anything had to be done."""
+def provide(root: Path, progress: Progress, *, anew: bool) -> None:
+    """Makes ``install`` complete.
+
+    Args:
+        root: The repository.
+        progress: Where the work is shown.
+        anew: Throw away what was built before.
+    """
     stamp = Stamp(root / "install" / ".vla_setup", _fingerprint(root))
     state = stamp.state()
     complete = all((root / "install" / name / "share" / name).is_dir() for name in PACKAGES)
-    if state == "finished" and complete and (root / "build").is_dir() and not force:
-        return False
-    if state == "interrupted" or force:
+    if state == "finished" and complete and (root / "build").is_dir() and not anew:
+        return
+    if state == "interrupted" or anew:
         for name in ("build", "install"):
             shutil.rmtree(root / name, ignore_errors=True)
     venv = root / ".venv"
@@ -33,23 +39,23 @@ def provide(root: Path, progress: Progress, *, force: bool = False) -> bool:
         stamp.begin()
         progress.run(
             [
-                *(venv / "bin" / "colcon", "build", "--event-handlers", "console_cohesion+"),
+                *(venv / "bin" / "colcon", "build", "--event-handlers", "console_direct+"),
                 *("--cmake-args", f"-DPython3_EXECUTABLE={venv / 'bin' / 'python'}"),
                 *("-DBUILD_TESTING=OFF", "-Wno-dev"),
                 *("-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0"),
             ],
-            env=for_build(os.environ, venv),
+            env={**for_build(os.environ, venv), "MAKEFLAGS": f"-j{os.cpu_count() or 1}"},
             cwd=root,
             advice="read the first error above it in the log. After a change of compiler or of "
             "Python: make clean, then the same make command again.",
         )
         stamp.finish()
-    return True
 
 
 def _fingerprint(root: Path) -> str:
     interfaces = sorted(path for path in (root / "msg").rglob("*") if path.is_file())
-    settings = [root / name for name in ("setup.py", "setup.cfg", "package.xml")]
+    names = ("setup.py", "setup.cfg", "package.xml", "requirements/ros.txt")
+    settings = [root / name for name in names]
     shared = sorted(
         str(path.relative_to(root))
         for top in SHARED
