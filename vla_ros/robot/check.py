@@ -10,7 +10,7 @@ from vla_ros.robot.spec import RobotSpec
 from vla_ros.spaces import STATE_ANCHOR, TimeContract
 
 
-class PolicyMismatch(VlaError):
+class PolicyMismatchError(VlaError):
     """A policy and a robot do not fit; the text lists every reason with what to do."""
 
 
@@ -18,26 +18,46 @@ class PolicyNeeds(Protocol):
     """What is checked of a policy's spec."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Kind of policy."""
+        ...
+
     @property
-    def camera_keys(self) -> tuple[str, ...]: ...
+    def camera_keys(self) -> tuple[str, ...]:
+        """Images it reads."""
+        ...
+
     @property
-    def image_size(self) -> tuple[int, int]: ...
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of those images [px]."""
+        ...
+
     @property
-    def state_names(self) -> tuple[str, ...]: ...
+    def state_names(self) -> tuple[str, ...]:
+        """State elements in order."""
+        ...
+
     @property
-    def action_names(self) -> tuple[str, ...]: ...
+    def action_names(self) -> tuple[str, ...]:
+        """Action elements in order."""
+        ...
+
     @property
-    def horizon(self) -> int: ...
+    def horizon(self) -> int:
+        """Rows of one chunk."""
+        ...
+
     @property
-    def contract(self) -> TimeContract: ...
+    def contract(self) -> TimeContract:
+        """Time contract of its training data."""
+        ...
 
 
 def check_policy(spec: RobotSpec, policy: PolicyNeeds) -> None:
     """Refuse a policy that cannot drive this robot.
 
     Raises:
-        PolicyMismatch: lists every mismatch of cameras, image size, names, order and time.
+        PolicyMismatchError: lists every mismatch of cameras, image size, names, order and time.
     """
     problems = [
         *_cameras(spec, policy),
@@ -47,7 +67,9 @@ def check_policy(spec: RobotSpec, policy: PolicyNeeds) -> None:
     ]
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise PolicyMismatch(f"policy '{policy.name}' does not fit robot '{spec.name}':\n{listed}")
+        raise PolicyMismatchError(
+            f"policy '{policy.name}' does not fit robot '{spec.name}':\n{listed}"
+        )
 
 
 def _cameras(spec: RobotSpec, policy: PolicyNeeds) -> list[str]:

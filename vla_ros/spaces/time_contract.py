@@ -133,10 +133,10 @@ class TimeContract:
     def to_dict(self) -> dict[str, Any]:
         """Plain values with times in seconds, as stored beside datasets and checkpoints."""
         return {
-            "image_latency_s": {c: ns * 1e-9 for c, ns in self.image_latency_ns.items()},
+            "image_latency_s": {c: ns / 1e9 for c, ns in self.image_latency_ns.items()},
             "state_at": self.state_at,
-            "action_offset_s": self.action_offset_ns * 1e-9,
-            "dt_s": self.dt_ns * 1e-9,
+            "action_offset_s": self.action_offset_ns / 1e9,
+            "dt_s": self.dt_ns / 1e9,
             "interpolation": self.interpolation,
         }
 
