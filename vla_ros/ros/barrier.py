@@ -72,9 +72,7 @@ class Barrier:
     """
 
     def __init__(self, nodes: Sequence[str]) -> None:
-        self._reports: dict[str, Report | None] = {
-            name: None for name in sorted({*nodes, SIMULATOR})
-        }
+        self._reports: dict[str, Report | None] = dict.fromkeys(sorted({*nodes, SIMULATOR}))
 
     def report(self, report: Report) -> None:
         """Replaces the node's snapshot; a report of a node that nobody waits for is ignored."""
@@ -173,6 +171,10 @@ class Inbox:
         line.received += 1
         line.waiting.append(message)
         return self._tick is None and topic not in self._data_topics
+
+    def count(self, topic: str) -> None:
+        """Counts a message that was handled on arrival: the simulator's commands."""
+        self._lines[topic].received += 1
 
     def announce(self, tick: Tick) -> None:
         """Takes a tick; it is handled once ``due``.

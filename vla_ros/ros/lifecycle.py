@@ -37,6 +37,7 @@ class VlaNode(LifecycleNode, Generic[P]):
         parameters: Values of the parameters.
         clock: ROS time and steady time, lockstep included.
         steady_clock: rclpy's, for timers.
+        active: Whether resources made now belong to the active state.
         failure: Why the last transition failed or the node gave up; empty otherwise.
         finished: Whether the process should end.
     """
@@ -50,7 +51,7 @@ class VlaNode(LifecycleNode, Generic[P]):
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._made: list[Callable[[], None]] = []
         self._made_active: list[Callable[[], None]] = []
-        self._is_active = False
+        self.active = False
         self._participant: Participant | None = None
 
     # What a node overrides. Each may raise VlaError, whose text is logged and kept in `failure`.
@@ -74,7 +75,13 @@ class VlaNode(LifecycleNode, Generic[P]):
     # Resources.
 
     def publisher(
-        self, message: type[Any], topic: str, role: qos.Role, *, counted: bool = False
+        self,
+        message: type[Any],
+        topic: str,
+        role: qos.Role,
+        *,
+        counted: bool = False,
+        lockstep: bool = False,
     ) -> Publisher:
         """A publisher with the role's profile.
 
@@ -83,11 +90,12 @@ class VlaNode(LifecycleNode, Generic[P]):
             topic: Relative to the namespace unless it starts with ``/`` or ``~``.
             role: See ``qos``.
             counted: In lockstep the simulator waits until each message has been received.
+            lockstep: Take the lockstep profile without counting here (the simulator's own ends).
         """
-        lockstep = counted and self.parameters.lockstep
-        made = self.create_publisher(message, topic, qos.profile(role, lockstep=lockstep))
+        counted = counted and self.parameters.lockstep
+        made = self.create_publisher(message, topic, qos.profile(role, lockstep=counted or lockstep))
         self.on_release(lambda: self.destroy_publisher(made))
-        if lockstep:
+        if counted:
             self._lockstep_participant().count_publisher(made)
         return made
 
@@ -99,6 +107,7 @@ class VlaNode(LifecycleNode, Generic[P]):
         role: qos.Role,
         *,
         counted: bool = False,
+        lockstep: bool = False,
         raw: bool = False,
     ) -> Subscription:
         """A subscription with the role's profile; see ``publisher`` for the arguments.
@@ -106,11 +115,11 @@ class VlaNode(LifecycleNode, Generic[P]):
         In lockstep the callback of a counted topic runs at the start of a tick, before periodic
         work, in the order in which the subscriptions were made.
         """
-        lockstep = counted and self.parameters.lockstep
-        if lockstep:
+        counted = counted and self.parameters.lockstep
+        if counted:
             name = self.resolve_topic_name(topic)
             callback = self._lockstep_participant().count_subscription(name, callback)
-        profile = qos.profile(role, lockstep=lockstep)
+        profile = qos.profile(role, lockstep=counted or lockstep)
         made = self.create_subscription(message, topic, callback, profile, raw=raw)
         self.on_release(lambda: self.destroy_subscription(made))
         return made
@@ -172,7 +181,7 @@ class VlaNode(LifecycleNode, Generic[P]):
 
     def on_release(self, release: Callable[[], Any]) -> None:
         """Registers a resource of any kind: ``release`` is called when its state ends."""
-        (self._made_active if self._is_active else self._made).append(release)
+        (self._made_active if self.active else self._made).append(release)
 
     def finish(self, failure: str = "") -> None:
         """Ends the process: cleanly, or with the words of a failure and a non-zero status."""
@@ -199,7 +208,7 @@ class VlaNode(LifecycleNode, Generic[P]):
             if self._participant is not None:
                 self._participant.start()
 
-        self._is_active = True
+        self.active = True
         return self._transition("activate", work, undo=self._free_active)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -216,7 +225,7 @@ class VlaNode(LifecycleNode, Generic[P]):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Deactivates and cleans up, from whatever state."""
-        if self._is_active:
+        if self.active:
             self.on_deactivate(state)
         return self.on_cleanup(state)
 
@@ -242,7 +251,7 @@ class VlaNode(LifecycleNode, Generic[P]):
         return TransitionCallbackReturn.SUCCESS
 
     def _free_active(self) -> None:
-        self._is_active = False
+        self.active = False
         _free(self._made_active)
 
     def _free_all(self) -> None:

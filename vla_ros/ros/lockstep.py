@@ -28,7 +28,7 @@ TICKS = "lockstep_tick"
 
 
 class Participant:
-    """A node's part in lockstep. ``VlaNode`` makes one when its pace is lockstep.
+    """A node's part in lockstep. ``VlaNode`` makes one where parameter `lockstep` is set.
 
     Args:
         node: Reports under its name.

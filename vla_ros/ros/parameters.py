@@ -71,17 +71,9 @@ class NodeParameters:
     autostart: bool = parameter(
         True, "configure and activate without a lifecycle manager as soon as the node runs"
     )
-    pace: str = parameter(
-        "realtime",
-        "realtime: ROS time flows by itself; lockstep: time and permission to proceed come from the "
-        "simulator's ticks",
-        choices=("realtime", "lockstep"),
+    lockstep: bool = parameter(
+        False, "take time and the permission to proceed from the simulator's ticks"
     )
-
-    @property
-    def lockstep(self) -> bool:
-        """Whether the simulator's ticks drive this node."""
-        return self.pace == "lockstep"
 
 
 def declare(node: Node, cls: type[P]) -> P:

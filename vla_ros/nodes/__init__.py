@@ -1,0 +1,1 @@
+"""The nodes: wiring only, one process each."""
