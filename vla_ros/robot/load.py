@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from vla_ros.errors import VlaError
 from vla_ros.robot.files import shared_folder
+from vla_ros.robot.near import did_you_mean
 from vla_ros.robot.spec import JointLimits, RobotSpec, spec_hash
 from vla_ros.robot.urdf import UrdfError, UrdfJoint, merge_limits, read_urdf
 from vla_ros.robot.yaml_file import YamlFile, YamlFileError
@@ -60,10 +60,9 @@ def robot_path(source: str | Path) -> Path:
     if packaged.is_file():
         return packaged
     names = sorted(p.stem for p in folder.glob("*.yaml"))
-    near = difflib.get_close_matches(str(source), names, 1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
     raise RobotFileError(
-        f"no robot file '{source}': expected a path, or one of {', '.join(names)}{hint}"
+        f"no robot file '{source}': expected a path, or one of {', '.join(names)}"
+        f"{did_you_mean(str(source), names)}"
     )
 
 
@@ -96,7 +95,7 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
             raise RobotFileError(f"{file.where(['urdf'])}: {error}") from None
         problems += [
             f"{file.where(['state', 'joints', i])}: joint '{joint}' is not in the URDF, which "
-            f"has {', '.join(joints)}"
+            f"has {', '.join(joints)}{did_you_mean(joint, joints)}"
             for i, joint in enumerate(spec.state.joints)
             if joint not in joints
         ]
@@ -139,9 +138,8 @@ def _explain(file: YamlFile, error: ValidationError) -> str:
         where = file.where(location)
         if problem["type"] == "extra_forbidden":
             known = _keys_at(location[:-1])
-            near = difflib.get_close_matches(str(location[-1]), known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(known)}"
-            lines.append(f"{where}: unknown key; {hint}")
+            hint = did_you_mean(str(location[-1]), known) or f"; expected one of {', '.join(known)}"
+            lines.append(f"{where}: unknown key{hint}")
         elif problem["type"] == "missing":
             lines.append(f"{where}: is missing; add it")
         elif problem["type"] == "value_error":

@@ -6,13 +6,13 @@ jerk come from the robot file. The soft limits of ``safety_controller`` are posi
 
 from __future__ import annotations
 
-import difflib
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vla_ros.errors import VlaError
+from vla_ros.robot.near import did_you_mean
 from vla_ros.robot.spec import JointLimits
 
 _MOVABLE = ("revolute", "continuous", "prismatic")
@@ -81,10 +81,9 @@ def merge_limits(
     continuous = False
     if urdf is not None:
         if joint not in urdf:
-            near = difflib.get_close_matches(joint, urdf, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
             raise UrdfError(
-                f"joint '{joint}' is not in the URDF, which has {', '.join(urdf)}{hint}"
+                f"joint '{joint}' is not in the URDF, which has {', '.join(urdf)}"
+                f"{did_you_mean(joint, urdf)}"
             )
         described = urdf[joint]
         if described.mimics is not None:
