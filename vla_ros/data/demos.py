@@ -104,7 +104,9 @@ class DemoInfo:
         if values.pop("format", None) != FORMAT:
             raise DemoSetError(f"Not a demonstration set of format '{FORMAT}'.")
         values["spec_hash"] = int(values["spec_hash"], 16)
-        names = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        names: dict[str, Any] = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in values.items()
+        }
         try:
             return cls(**names)
         except TypeError as error:
@@ -116,13 +118,13 @@ class FrameArrays:
     """N frames; the same fields in memory, in an episode and in a shard.
 
     Attributes:
-        images: uint8, Shape (N, C, H, W, 3), RGB in dataset space, cameras in ``camera_keys`` order.
+        images: uint8, Shape (N, C, H, W, 3), RGB in dataset space, in ``camera_keys`` order.
         state: float32, Shape (N, S), measured at the anchor capture.
         actions: float32, Shape (N, T, A), absolute targets; row k is due ``k * dt_s`` after the
             time contract's start.
         target: int16, Shape (N, 2), index of the asked object and of the asked bin.
-        scene: float32, Shape (N, P, 3), positions in the arm's base frame [m]: the objects in
-            ``object_names`` order, then the bins in ``bin_names`` order.
+        scene: float32, Shape (N, P, 4), position x y z [m] and yaw [rad] in the arm's base frame:
+            the objects in ``object_names`` order, then the bins in ``bin_names`` order.
         eligible: bool, Shape (N,), True where another instruction could equally have been given
             (nothing grasped yet, or the task finished): such frames may be relabelled with another
             target, without an action label.
@@ -152,7 +154,7 @@ def _expected(info: DemoInfo) -> dict[str, tuple[type, tuple[int, ...]]]:
         "state": (np.float32, (len(info.state_names),)),
         "actions": (np.float32, (info.horizon, len(info.action_names))),
         "target": (np.int16, (2,)),
-        "scene": (np.float32, (places, 3)),
+        "scene": (np.float32, (places, 4)),
         "eligible": (np.bool_, ()),
         "episode": (np.int32, ()),
         "frame": (np.int32, ()),

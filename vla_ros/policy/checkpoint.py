@@ -318,9 +318,7 @@ def _config_from_json(values: dict[str, Any]) -> NanoConfig:
     derived |= {"normalization_mapping", "chunk_size"}
     missing, unknown = fields - values.keys(), values.keys() - fields - derived
     if missing or unknown:
-        raise CheckpointError(
-            f"config.json: missing {sorted(missing)}, unknown {sorted(unknown)}."
-        )
+        raise CheckpointError(f"config.json: missing {sorted(missing)}, unknown {sorted(unknown)}.")
 
     def frozen(value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
@@ -342,7 +340,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise CheckpointError(f"No checkpoint at '{path.parent}': {path.name} is missing.") from error
+        raise CheckpointError(
+            f"No checkpoint at '{path.parent}': {path.name} is missing."
+        ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"'{path}' is not JSON: {error}.") from error
     if not isinstance(values, dict):

@@ -58,7 +58,7 @@ class NanoPolicy:
         self._model.load_state_dict(checkpoint.weights)
         self._model.eval().requires_grad_(False)
         for camera in self._model.cameras:
-            camera.to(memory_format=torch.channels_last)
+            camera.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._spec = PolicySpec(
             name="nano",
             model_id=checkpoint.model_id,
@@ -93,7 +93,7 @@ class NanoPolicy:
             )
         seed = request.seed if request.seed is not None else time.time_ns()
         normal = self._run(images, self._state.apply(state), words, seed)
-        actions = self._actions.invert(normal.astype(np.float64), state)
+        actions = np.asarray(self._actions.invert(normal.astype(np.float64), state), np.float64)
         if not np.isfinite(actions).all():
             raise NanoPolicyError("The network's answer holds NaN or infinity; nothing is sent.")
         return actions

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--save-every-s", type=float, default=default.save_every_s)
     values = vars(parser.parse_args())
     data, out, init = values.pop("data"), values.pop("out"), values.pop("init")
-    print(train(TrainConfig(**values), data, out, init=init))
+    train(TrainConfig(**values), data, out, init=init)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ A batch is a pure function of (seed, rank, step): a resumed run sees what it wou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,22 +21,27 @@ VALIDATION_EVERY = 50
 """One episode in so many is never trained on; the grounding probe looks at those."""
 
 
+YAW_SYMMETRY = 4
+"""A cube looks the same after a quarter turn."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """What one training step looks at.
 
     Attributes:
-        images: uint8, Shape (B, C, H, W, 3).
+        images: uint8, Shape (B, C, H, W, 3); None in a batch drawn without.
         state: Normalised. Shape (B, S).
         words: int64, Shape (B, L).
         actions: Normalised relative chunks. Shape (B, T, A).
         follows: bool, Shape (B,): the chunk belongs to the instruction (False: counterfactual).
         object_index: Asked object, int64, Shape (B,).
         bin_index: Asked bin, int64, Shape (B,).
-        scene: Normalised positions of objects, then bins. Shape (B, P, 3).
+        scene: Objects, then bins: normalised x y z, then sine and cosine of ``YAW_SYMMETRY`` times
+            the yaw. Shape (B, P, 5).
     """
 
-    images: Tensor
+    images: Tensor | None
     state: Tensor
     words: Tensor
     actions: Tensor
@@ -46,7 +52,10 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Move all tensors."""
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+        moved: dict[str, Any] = {
+            name: None if value is None else value.to(device) for name, value in vars(self).items()
+        }
+        return Batch(**moved)
 
 
 class BatchMaker:
@@ -90,16 +99,27 @@ class BatchMaker:
         """Draw a training batch of ``size`` frames."""
         rng = np.random.default_rng(seed)
         index = self.training[rng.integers(len(self.training), size=size)]
-        frames = self._demos.frames(index)
-        target = frames.target.astype(np.int64)
-        other = frames.eligible & (rng.random(size) < self._counterfactual)
+        target = self._demos.arrays["target"][index].astype(np.int64)
+        eligible = self._demos.arrays["eligible"][index]
+        other = eligible & (rng.random(size) < self._counterfactual)
         target[other] = self._other_targets(rng, target[other])
+        images = shifted(rng, self._demos.frames(index).images, self._shift_px)
+        return self._batch(index, images, target, ~other, self._texts(rng, target))
+
+    def draw_blind(self, size: int, seed: tuple[int, ...]) -> Batch:
+        """Draw a training batch of ``size`` frames without their images."""
+        rng = np.random.default_rng(seed)
+        index = self.training[rng.integers(len(self.training), size=size)]
+        target = self._demos.arrays["target"][index].astype(np.int64)
+        return self._batch(index, None, target, np.ones(size, bool), self._texts(rng, target))
+
+    def _texts(self, rng: np.random.Generator, target: npt.NDArray[np.int64]) -> list[str]:
+        """A disturbed instruction for each target. Shape (B, 2)."""
         texts = []
         for row in target:
             text = instruction(rng, self.object_words[row[0]], self.bin_words[row[1]])
             texts.append(disturbed(rng, text, self._colours))
-        images = shifted(rng, frames.images, self._shift_px)
-        return self._batch(index, images, target, ~other, texts)
+        return texts
 
     def probe(self, index: npt.NDArray[np.int64], *, held_out: bool, seed: int) -> Batch:
         """Frames as they are, each with a random undisturbed instruction."""
@@ -126,16 +146,19 @@ class BatchMaker:
     def _batch(
         self,
         index: npt.NDArray[np.int64],
-        images: npt.NDArray[np.uint8],
+        images: npt.NDArray[np.uint8] | None,
         target: npt.NDArray[np.int64],
         follows: npt.NDArray[np.bool_],
         texts: list[str],
     ) -> Batch:
         arrays = self._demos.arrays
         state = arrays["state"][index]
-        scene = (arrays["scene"][index] - self._scene_mean) / self._scene_scale
+        position, yaw = np.split(arrays["scene"][index], [3], axis=-1)
+        position = (position - self._scene_mean) / self._scene_scale
+        turn = YAW_SYMMETRY * yaw
+        scene = np.concatenate([position, np.sin(turn), np.cos(turn)], axis=-1)
         return Batch(
-            images=torch.from_numpy(images),
+            images=None if images is None else torch.from_numpy(images),
             state=torch.from_numpy(self._state.apply(state)),
             words=torch.from_numpy(self._tokenizer.encode_many(texts)),
             actions=torch.from_numpy(self._actions.apply(arrays["actions"][index], state)),

@@ -22,6 +22,7 @@ class TrainConfig:
         seed: Seed of weights, order, noise and wordings.
         processes: Processes on a CPU, one thread each. A GPU uses one.
         batch: Observations per process and step.
+        blind_batch: Further frames per process and step that train the expert without images.
         draws: Flow draws per observation.
         lr: Peak learning rate.
         warm_up_steps: Steps of linear warm-up.
@@ -50,6 +51,7 @@ class TrainConfig:
     seed: int = 1
     processes: int = 2
     batch: int = 32
+    blind_batch: int = 64
     draws: int = 2
     lr: float = 5e-4
     warm_up_steps: int = 150

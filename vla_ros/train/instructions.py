@@ -117,9 +117,7 @@ def vocabulary(colours: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def instruction(
-    rng: np.random.Generator, cube: str, place: str, *, held_out: bool = False
-) -> str:
+def instruction(rng: np.random.Generator, cube: str, place: str, *, held_out: bool = False) -> str:
     """Draw a clean sentence.
 
     Args:
@@ -137,9 +135,7 @@ def instruction(
     if held_out and cube_noun not in TRAINING.cube and bin_noun not in TRAINING.bin:
         bin_noun = "bin"
     slots = {"put": one(lexicon.put), "get": one(lexicon.get), "in": one(lexicon.into)}
-    return one(lexicon.templates).format(
-        c=cube, cube=cube_noun, b=place, bin=bin_noun, **slots
-    )
+    return one(lexicon.templates).format(c=cube, cube=cube_noun, b=place, bin=bin_noun, **slots)
 
 
 def disturbed(rng: np.random.Generator, text: str, colours: frozenset[str]) -> str:

@@ -24,7 +24,7 @@ import torch.multiprocessing as mp
 
 from vla_ros.data.demos import DemoInfo, DemoSet, open_demos
 from vla_ros.errors import VlaError
-from vla_ros.policy.checkpoint import NanoConfig, NanoStatistics, load_nano, save_nano
+from vla_ros.policy.checkpoint import NanoConfig, load_nano, save_nano
 from vla_ros.policy.models.nano import Nano, NanoSizes
 from vla_ros.train import instructions
 from vla_ros.train.batches import BatchMaker
@@ -138,7 +138,7 @@ class _Run:
             self.model.to_bfloat16()
         self.model.to(device)
         for camera in self.model.cameras:
-            camera.to(memory_format=torch.channels_last)
+            camera.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = FlatAdamW(
             self.model,
             weight_decay=config.weight_decay,
@@ -184,11 +184,12 @@ class _Run:
             seed = (config.seed, self.rank, self.step)
             batch = self.maker.draw(config.batch, seed).to(self.device)
             generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-            losses = nano_losses(self.model, batch, draws=config.draws, generator=generator)
+            blind = self.maker.draw_blind(config.blind_batch, (*seed, 1)).to(self.device)
+            losses = nano_losses(self.model, batch, blind, draws=config.draws, generator=generator)
             loss = total(losses, config.weights)
             if not torch.isfinite(loss):
                 raise TrainingError(f"The loss is not finite at step {self.step}: {losses}.")
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             # All processes go by the same averaged clock, so they decide alike and never part.
             norm, self.clock = self.optimiser.step(self._lr(progress), time.monotonic() - begin)
             self.step += 1
@@ -287,7 +288,7 @@ class _Run:
         with (self.out / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
         shown = (f"{key} {value}" for key, value in record.items() if key != "config")
-        print("  ".join(shown), flush=True)
+        print("  ".join(shown), flush=True)  # noqa: T201
 
     def _save(self) -> None:
         """Write the resume state and the checkpoint; each replaces the old one as a whole."""

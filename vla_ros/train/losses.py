@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from vla_ros.policy.models.flow import interpolate, sample_times, target_velocity
-from vla_ros.policy.models.nano import Nano
+from vla_ros.policy.models.nano import Nano, Prefix
 from vla_ros.train.batches import Batch
 
 
@@ -21,53 +22,90 @@ class LossWeights:
         target: Where the asked object and bin are.
         scene: Where all objects and bins are.
         words: Which object and bin the words ask for.
+        blind: The flow of frames without images.
     """
 
     target: float = 0.5
     scene: float = 0.3
     words: float = 0.1
+    blind: float = 1.0
 
 
 def target_positions(batch: Batch, objects: int) -> Tensor:
-    """Asked object x y z, asked bin x y. Shape (B, 5)."""
+    """Asked object x y z and the sine and cosine of its turn, asked bin x y. Shape (B, 7)."""
     row = torch.arange(len(batch.state), device=batch.state.device)
     asked = batch.scene[row, batch.object_index]
     place = batch.scene[row, objects + batch.bin_index, :2]
     return torch.cat([asked, place], dim=-1)
 
 
+NEAR = 0.3
+"""A reading so near the truth (in scene scale) is what the expert acts on in training, too."""
+
+
+def taught(truth: Tensor, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """The model's own reading where it is about right, else the truth with a little noise."""
+
+    def choose(reading: Tensor) -> Tensor:
+        near = (reading.detach() - truth).abs().amax(dim=-1, keepdim=True) < NEAR
+        return torch.where(near, reading.detach(), noisy(truth, generator))
+
+    return choose
+
+
+def noisy(truth: Tensor, generator: torch.Generator) -> Tensor:
+    """Positions with errors like those of a reading: up to 0.1 scene scales, one size a row."""
+    size = 0.1 * torch.rand((len(truth), 1), generator=generator, device=truth.device)
+    return truth + size * torch.randn(truth.shape, generator=generator, device=truth.device)
+
+
+def flow_loss(
+    model: Nano, prefix: Prefix, batch: Batch, *, draws: int, generator: torch.Generator
+) -> Tensor:
+    """Flow-matching error of the frames whose chunk belongs to their instruction; a scalar."""
+    size, rows, dim = batch.actions.shape
+    noise = torch.randn((size, draws, rows, dim), generator=generator, device=generator.device)
+    time = sample_times((size, draws, 1), generator).expand(size, draws, rows)
+    actions = batch.actions[:, None].expand_as(noise)
+    velocity = model.velocity(prefix, interpolate(actions, noise, time), time)
+    error = (velocity - target_velocity(actions, noise)).square().mean(dim=(1, 2, 3))
+    follows = batch.follows.float()
+    return (error * follows).sum() / follows.sum().clamp(min=1.0)
+
+
+def blind_loss(model: Nano, batch: Batch, *, draws: int, generator: torch.Generator) -> Tensor:
+    """Flow error of frames without images, acting on the true positions; a scalar."""
+    truth = noisy(target_positions(batch, model.sizes.objects), generator)
+    prefix = model.encode(None, batch.state, batch.words, truth)
+    return flow_loss(model, prefix, batch, draws=draws, generator=generator)
+
+
 def nano_losses(
-    model: Nano, batch: Batch, *, draws: int, generator: torch.Generator
+    model: Nano, batch: Batch, blind: Batch, *, draws: int, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """All loss terms, not yet weighted.
 
     Args:
         model: The network.
         batch: Training batch.
+        blind: Training batch without images.
         draws: Independent (time, noise) pairs for each observation; they share its prefix.
         generator: Source of noise and times, on the batch's device.
 
     Returns:
-        Scalars ``flow``, ``target``, ``scene`` and ``words``.
+        Scalars ``flow``, ``blind``, ``target``, ``scene`` and ``words``.
     """
-    prefix = model.encode(batch.images, batch.state, batch.words)
-    said = model.read(prefix)
-    size, rows, dim = batch.actions.shape
-    noise = torch.randn(
-        (size, draws, rows, dim), generator=generator, device=generator.device
-    )
-    time = sample_times((size, draws, 1), generator).expand(size, draws, rows)
-    actions = batch.actions[:, None].expand_as(noise)
-    velocity = model.velocity(prefix, interpolate(actions, noise, time), time)
-    error = (velocity - target_velocity(actions, noise)).square().mean(dim=(1, 2, 3))
-    follows = batch.follows.float()
-    objects = model.sizes.objects
+    truth = target_positions(batch, model.sizes.objects)
+    prefix = model.encode(batch.images, batch.state, batch.words, taught(truth, generator))
+    said = prefix.readings
+    assert said is not None  # images were given
     return {
-        "flow": (error * follows).sum() / follows.sum().clamp(min=1.0),
-        "target": F.mse_loss(said.target, target_positions(batch, objects)),
-        "scene": F.mse_loss(said.scene, batch.scene[..., :2]),
-        "words": F.cross_entropy(said.object_logits, batch.object_index)
-        + F.cross_entropy(said.bin_logits, batch.bin_index),
+        "flow": flow_loss(model, prefix, batch, draws=draws, generator=generator),
+        "blind": blind_loss(model, blind, draws=draws, generator=generator),
+        "target": functional.mse_loss(said.target, truth),
+        "scene": functional.mse_loss(said.scene, batch.scene[..., :2]),
+        "words": functional.cross_entropy(said.object_logits, batch.object_index)
+        + functional.cross_entropy(said.bin_logits, batch.bin_index),
     }
 
 
@@ -75,6 +113,7 @@ def total(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:
     """Weighted sum."""
     return (
         losses["flow"]
+        + weights.blind * losses["blind"]
         + weights.target * losses["target"]
         + weights.scene * losses["scene"]
         + weights.words * losses["words"]

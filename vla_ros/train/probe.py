@@ -23,10 +23,11 @@ def _nearest(point: Tensor, places: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _hits(model: Nano, batch: Batch) -> tuple[Tensor, Tensor]:
-    said = model.read(model.encode(batch.images, batch.state, batch.words))
+    said = model.encode(batch.images, batch.state, batch.words).readings
+    assert said is not None  # images were given
     objects = model.sizes.objects
     near_object = _nearest(said.target[:, :2], batch.scene[:, :objects, :2])
-    near_bin = _nearest(said.target[:, 3:], batch.scene[:, objects:, :2])
+    near_bin = _nearest(said.target[:, -2:], batch.scene[:, objects:, :2])
     return near_object == batch.object_index, near_bin == batch.bin_index
 
 

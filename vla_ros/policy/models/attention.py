@@ -1,7 +1,7 @@
 """Attention of new tokens over cached prefix keys and values and over themselves.
 
-Axis letters here: B batch, h heads, g key/value heads (h is a multiple of g), N new tokens, P prefix
-tokens, K draws, d head size.
+Axis letters here: B batch, h heads, g key/value heads (h is a multiple of g), N new tokens,
+P prefix tokens, K draws, d head size.
 
 The products are written out (matmul, softmax, matmul): PyTorch's fused kernel is the faster one
 forwards, but its backward pass on CPU costs more than the rest of a small network.

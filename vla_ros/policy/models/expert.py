@@ -102,7 +102,7 @@ class ActionExpert(nn.Module):
         """
         batch, draws, rows, _ = noisy.shape
         dtype = cache.keys[0].dtype
-        encoded = sincos_time(time, self.width).to(self.time[0].weight.dtype)
+        encoded = sincos_time(time, self.width).to(self.position.dtype)
         tokens = self.action_in(noisy.to(self.action_in.weight.dtype)).to(dtype)
         tokens = tokens + self.time(encoded).to(dtype) + self.position.to(dtype)
         tokens = tokens + self.condition(condition)[:, None, None, :]

@@ -8,8 +8,8 @@ no table of absolute positions: a longer sentence than any in training looks lik
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vla_ros.policy.models.attention import Block
 
@@ -46,7 +46,7 @@ class InstructionEncoder(nn.Module):
         keep = known[..., None]
         x = self.table(words)
         for conv in (self.conv1, self.conv2):
-            x = x + F.silu(conv(x.transpose(1, 2)).transpose(1, 2)) * keep
+            x = x + functional.silu(conv(x.transpose(1, 2)).transpose(1, 2)) * keep
         x = self.norm(self.block(x, mask=known[:, None, None, :]))
         scores = self.pool(x).masked_fill(~keep, torch.finfo(x.dtype).min)
         pooled = scores.softmax(dim=1).transpose(1, 2) @ x

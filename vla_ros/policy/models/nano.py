@@ -1,17 +1,21 @@
 """nano: a small flow-matching vision-language-action model, assembled from the shared parts.
 
     words -> instruction vector ---+--------- FiLM, two tokens, action tokens, readouts
-    images -> encoder per camera --+-> prefix tokens -> 2 blocks -> keys/values -> PrefixCache
-    state  -> one token -----------+                        |
-                                                            +-> readouts: where is what (training)
+    images -> encoder per camera --+-> prefix tokens -> 2 blocks -+-> keys/values -> PrefixCache
+    state  -> one token -----------+                        |     |
+                                                            +-> where is what -> grounding token
     noise (T, A), flow time (T,) -> action expert over [PrefixCache; action tokens] -> velocity
+
+The grounding token says where the asked object and place are. At inference that is the model's own
+reading. In training the true positions can stand in for it, even without images: so the expert
+learns to act long before the encoders have learned to see, and from frames that cost little.
 
 Axis letters: B batch, K draws, T action rows, A action dim, S state dim, C cameras, H x W image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +28,9 @@ from vla_ros.policy.models.flow import euler_sample
 from vla_ros.policy.models.language import InstructionEncoder
 from vla_ros.policy.models.vision import ImageEncoder
 
+GROUNDING = 7
+"""Size of the grounding: asked object x y z and sine and cosine of its turn, asked bin x y."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NanoSizes:
@@ -31,8 +38,8 @@ class NanoSizes:
 
     Attributes:
         cameras: Number C of cameras.
-        image_height: H in pixels, a multiple of 16.
-        image_width: W in pixels, a multiple of 16.
+        image_height: H in pixels, a multiple of 32.
+        image_width: W in pixels, a multiple of 32.
         state_dim: S.
         action_dim: A.
         horizon: T.
@@ -70,25 +77,11 @@ class NanoSizes:
     instruction_width: int = 128
 
 
-class Prefix(NamedTuple):
-    """Everything an observation and an instruction amount to.
-
-    Attributes:
-        cache: Keys and values for the action expert.
-        instruction: Shape (B, instruction_width).
-        readouts: Shape (B, 2, width): the token of the target and the token of the scene.
-    """
-
-    cache: PrefixCache
-    instruction: Tensor
-    readouts: Tensor
-
-
 class Readings(NamedTuple):
     """What the auxiliary heads say; positions are normalised as ``scene`` of the statistics.
 
     Attributes:
-        target: Asked object x y z and asked bin x y. Shape (B, 5).
+        target: Where the asked object and bin are. Shape (B, GROUNDING).
         scene: x y of every object and bin. Shape (B, objects + bins, 2).
         object_logits: Which object the words ask for. Shape (B, objects).
         bin_logits: Which bin the words name. Shape (B, bins).
@@ -100,6 +93,20 @@ class Readings(NamedTuple):
     bin_logits: Tensor
 
 
+class Prefix(NamedTuple):
+    """Everything an observation and an instruction amount to.
+
+    Attributes:
+        cache: Keys and values for the action expert.
+        instruction: Shape (B, instruction_width).
+        readings: What the auxiliary heads say; None where no images were given.
+    """
+
+    cache: PrefixCache
+    instruction: Tensor
+    readings: Readings | None
+
+
 class Nano(nn.Module):
     """The network. See the module's docstring."""
 
@@ -107,9 +114,7 @@ class Nano(nn.Module):
         super().__init__()
         self.sizes = sizes
         width, said = sizes.width, sizes.instruction_width
-        self.language = InstructionEncoder(
-            words=sizes.words, width=sizes.word_width, out_dim=said
-        )
+        self.language = InstructionEncoder(words=sizes.words, width=sizes.word_width, out_dim=said)
         self.cameras = nn.ModuleList(
             ImageEncoder(
                 height=sizes.image_height,
@@ -125,6 +130,9 @@ class Nano(nn.Module):
             nn.Linear(sizes.state_dim, width), nn.SiLU(), nn.Linear(width, width)
         )
         self.instruction_tokens = nn.Linear(said, 2 * width)
+        self.grounding_token = nn.Sequential(
+            nn.Linear(GROUNDING, width), nn.SiLU(), nn.Linear(width, width)
+        )
         self.readout = nn.Parameter(torch.randn(2, width) * 0.02)
         self.readout_instruction = nn.Linear(said, width)
         self.blocks = nn.ModuleList(
@@ -140,14 +148,15 @@ class Nano(nn.Module):
             hidden=sizes.hidden,
             layers=sizes.expert_blocks,
         )
-        self.target_head = _head(width, 5)
+        self.target_head = _head(width, GROUNDING)
         self.scene_head = _head(width, 2 * (sizes.objects + sizes.bins))
         self.object_head = nn.Linear(said, sizes.objects)
         self.bin_head = nn.Linear(said, sizes.bins)
 
     def exact_modules(self) -> Iterator[nn.Module]:
-        """Modules that stay in float32 when the rest is bfloat16: words, state, inputs and heads."""
-        yield from (self.language, self.state_token, self.expert.action_in, self.expert.action_out)
+        """Modules that stay float32 when the rest is bfloat16: words, state, inputs, heads."""
+        yield from (self.language, self.state_token, self.grounding_token)
+        yield from (self.expert.action_in, self.expert.action_out)
         yield from (self.target_head, self.scene_head, self.object_head, self.bin_head)
         for camera in self.cameras:
             yield camera.get_submodule("keypoint_token")
@@ -159,32 +168,53 @@ class Nano(nn.Module):
             module.float()
         return self
 
-    def encode(self, images: Tensor, state: Tensor, words: Tensor) -> Prefix:
+    def encode(
+        self,
+        images: Tensor | None,
+        state: Tensor,
+        words: Tensor,
+        grounding: Callable[[Tensor], Tensor] | Tensor | None = None,
+    ) -> Prefix:
         """Compute what does not change while the flow is integrated.
 
         Args:
-            images: uint8, Shape (B, C, H, W, 3), dataset space.
+            images: uint8, Shape (B, C, H, W, 3), dataset space. None: act on ``grounding`` alone.
             state: float32, normalised. Shape (B, S).
             words: int64 word numbers, 0 is padding. Shape (B, L).
+            grounding: What to take in place of the model's own reading of where the target is,
+                Shape (B, GROUNDING), or a function of that reading.
         """
         dtype = self.readout.dtype
         instruction = self.language(words).to(dtype)
         batch = len(state)
         tokens = [
-            camera(images[:, index], instruction) for index, camera in enumerate(self.cameras)
+            self.instruction_tokens(instruction).view(batch, 2, -1),
+            self.state_token(state).to(dtype)[:, None],
         ]
-        tokens.append(self.instruction_tokens(instruction).view(batch, 2, -1))
-        tokens.append(self.state_token(state).to(dtype)[:, None])
-        tokens.append(self.readout + self.readout_instruction(instruction)[:, None])
+        if images is not None:
+            tokens += [
+                camera(images[:, index], instruction) for index, camera in enumerate(self.cameras)
+            ]
+            tokens.append(self.readout + self.readout_instruction(instruction)[:, None])
         x = torch.cat(tokens, dim=1)
         for block in self.blocks:
             x = block(x)
-        return Prefix(self.prefix_keys(x), instruction, x[:, -2:])
+        readings = None
+        if images is not None:
+            readings = self._read(x[:, -2:], instruction)
+            if grounding is None:
+                grounding = readings.target
+            elif callable(grounding):
+                grounding = grounding(readings.target)
+        if not isinstance(grounding, Tensor):
+            raise ValueError("Without images the grounding must be given as positions.")
+        x = torch.cat([x, self.grounding_token(grounding).to(dtype)[:, None]], dim=1)
+        return Prefix(self.prefix_keys(x), instruction, readings)
 
-    def read(self, prefix: Prefix) -> Readings:
-        """What the auxiliary heads make of a prefix. All float32."""
-        said = prefix.instruction.float()
-        target, scene = prefix.readouts.float().unbind(dim=1)
+    def _read(self, readouts: Tensor, instruction: Tensor) -> Readings:
+        """What the auxiliary heads make of the readout tokens. All float32."""
+        said = instruction.float()
+        target, scene = readouts.float().unbind(dim=1)
         return Readings(
             target=self.target_head(target),
             scene=self.scene_head(scene).view(len(said), -1, 2),

@@ -1,18 +1,19 @@
 """A small convolutional image encoder that listens to the instruction.
 
 Every stage ends in a residual block modulated by the instruction (FiLM, arXiv 1709.07871). The last
-stage's grid becomes tokens; a spatial softmax over an earlier, finer grid adds one token with the
-image positions of learned key points (arXiv 1504.00702), which is where millimetres come from.
+stage's grid, two by two cells at a time, becomes tokens; a spatial softmax over an earlier, finer
+grid adds one token with the image positions of learned key points (arXiv 1504.00702), which is
+where millimetres come from.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
-PATCH = 16
-"""Image height and width must be multiples of this: the stages reduce by 4, 8 and 16."""
+PATCH = 32
+"""Image height and width must be multiples of this: one token for so many pixels squared."""
 
 
 def image_to_float(images: Tensor, dtype: torch.dtype) -> Tensor:
@@ -35,10 +36,10 @@ class FilmBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Shape (B, F, h, w), (B, condition_dim) -> (B, F, h, w)."""
-        h = F.silu(self.norm1(self.conv1(x)))
+        h = functional.silu(self.norm1(self.conv1(x)))
         h = self.norm2(self.conv2(h))
         scale, shift = self.film(condition)[:, :, None, None].chunk(2, dim=1)
-        return F.silu(x + torch.addcmul(shift, h, 1.0 + scale))
+        return functional.silu(x + torch.addcmul(shift, h, 1.0 + scale))
 
 
 class SpatialSoftmax(nn.Module):
@@ -65,8 +66,8 @@ class ImageEncoder(nn.Module):
     """One camera image -> tokens.
 
     Args:
-        height: Image height H, a multiple of 16.
-        width: Image width W, a multiple of 16.
+        height: Image height H, a multiple of 32.
+        width: Image width W, a multiple of 32.
         channels: Channels of the three stages.
         keypoints: Number of heat maps.
         condition_dim: Size of the instruction vector.
@@ -97,18 +98,20 @@ class ImageEncoder(nn.Module):
         self.heat_coarse = nn.Conv2d(c2, keypoints, 1)
         self.softmax = SpatialSoftmax(height // 4, width // 4)
         self.keypoint_token = nn.Linear(2 * keypoints, token_width)
-        self.grid_token = nn.Linear(c3, token_width)
+        self.grid_token = nn.Conv2d(c3, token_width, 2, stride=2)
         self.token_count = (height // PATCH) * (width // PATCH) + 1
         self.position = nn.Parameter(torch.randn(self.token_count, token_width) * 0.02)
 
     def forward(self, images: Tensor, condition: Tensor) -> Tensor:
         """uint8, Shape (B, H, W, 3), and (B, condition_dim) -> tokens, Shape (B, N, width)."""
-        fine = self.stage1(F.silu(self.stem(image_to_float(images, condition.dtype))), condition)
-        coarse = self.stage2(F.silu(self.down2(fine)), condition)
-        grid = self.stage3(F.silu(self.down3(coarse)), condition)
-        heat = self.heat_fine(fine) + F.interpolate(
+        fine = self.stage1(
+            functional.silu(self.stem(image_to_float(images, condition.dtype))), condition
+        )
+        coarse = self.stage2(functional.silu(self.down2(fine)), condition)
+        grid = self.stage3(functional.silu(self.down3(coarse)), condition)
+        heat = self.heat_fine(fine) + functional.interpolate(
             self.heat_coarse(coarse), size=fine.shape[-2:], mode="nearest"
         )
         points = self.keypoint_token(self.softmax(heat).to(self.keypoint_token.weight.dtype))
-        tokens = self.grid_token(grid.flatten(2).transpose(1, 2))
+        tokens = self.grid_token(grid).flatten(2).transpose(1, 2)
         return torch.cat([points.to(tokens.dtype)[:, None], tokens], dim=1) + self.position
