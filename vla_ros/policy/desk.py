@@ -123,6 +123,11 @@ class RunDesk:
         return current.goal if current is not None and current.epoch is not None else None
 
     @property
+    def current(self) -> RunGoal | None:
+        """The goal that runs or waits to start."""
+        return self._current.goal if self._current is not None else None
+
+    @property
     def stats(self) -> RunStats:
         """Counts and latencies of the current or last run."""
         return self._runner.stats if self._runner is not None else RunStats()
