@@ -150,13 +150,17 @@ class DisturbedPolicy(Generic[SpecT]):
     Call `begin` at each episode's start.
 
     Args:
-        policy: The expert.
+        policy: The expert, without noise of its own.
+
+    Attributes:
+        clean: The undisturbed chunks of this episode by the observation's capture stamp [ns].
     """
 
     def __init__(self, policy: ExpertPolicy[SpecT]) -> None:
         self._policy = policy
         self._expert = ScriptedExpert()
         self._disturber = Disturber(self._expert, (), 0)
+        self.clean: dict[int, Array] = {}
 
     @property
     def spec(self) -> SpecT:
@@ -166,6 +170,7 @@ class DisturbedPolicy(Generic[SpecT]):
     def begin(self, bursts: tuple[Burst, ...], start_ns: int) -> None:
         """Set the disturbances of the episode that starts at `start_ns`."""
         self._disturber = Disturber(self._expert, bursts, start_ns)
+        self.clean = {}
 
     def disturbed(self, now_ns: int) -> bool:
         """Whether frames of this instant show a burst or its echo, and are not to be recorded."""
@@ -178,7 +183,7 @@ class DisturbedPolicy(Generic[SpecT]):
     def infer(self, request: Request) -> Array:
         """The expert's chunk, or a burst's. Shape (T, 7)."""
         truth = self._policy.truth_at(request.observation.t_obs_ns)
-        clean = self._policy.infer(request)
+        clean = self.clean[truth.stamp_ns] = self._policy.infer(request)
         return self._disturber.chunk(truth, clean, self.spec.contract.dt_ns)
 
     def reset(self) -> None:
