@@ -1,0 +1,10 @@
+"""Settings of every test."""
+
+from __future__ import annotations
+
+import os
+
+# Before numpy and torch load: tests run beside each other, and measure nothing.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Whatever a test starts stays on this computer.
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
