@@ -99,7 +99,8 @@ class SimRobotNode(VlaNode[Parameters]):
 
     def activate(self) -> None:
         """Lets time flow."""
-        self._render()
+        for camera in self._spec.cameras:  # the first picture takes long: shaders are compiled
+            self._sim.render(camera.key)
         self._started = (self.clock.steady_ns(), self._sim.time_ns)
         self._rtf_mark = self._started
         self._behind_ns = 0

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vla_ros.errors import VlaError
+from vla_ros.robot.files import shared_folder
 
 _DOMAINS = range(1, 102)
 """Domains whose ports lie below Linux's ephemeral range (ROS 2 documentation, "The ROS_DOMAIN_ID")."""
@@ -36,14 +37,16 @@ def isolated_domain() -> Iterator[dict[str, str]]:
         yield {
             "ROS_DOMAIN_ID": str(number),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-            "FASTDDS_BUILTIN_TRANSPORTS": TRANSPORTS,
+            **transports(),
         }
     finally:
         os.close(lock)
 
 
-TRANSPORTS = "LARGE_DATA?max_msg_size=4MB&sockets_size=4MB&non_blocking=false"
-"""Shared memory with segments that a VGA image fits in whole, TCP beside it."""
+def transports() -> dict[str, str]:
+    """Variables that make Fast DDS carry camera images whole; see ``config/fastdds.xml``."""
+    profile = str(shared_folder() / "config" / "fastdds.xml")
+    return {"FASTRTPS_DEFAULT_PROFILES_FILE": profile, "FASTDDS_DEFAULT_PROFILES_FILE": profile}
 
 
 def _free_domain() -> tuple[int, int]:

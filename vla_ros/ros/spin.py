@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ from vla_ros.errors import VlaError
 from vla_ros.ros.lifecycle import VlaNode
 
 _LOADED_POLL_S = 0.05
+_SAME_SIGNAL_S = 1.0
+"""A terminal and a launcher both pass on one Ctrl-C: what follows this closely is no second one."""
 
 
 def run(make: Callable[[], VlaNode[Any]]) -> int:
@@ -77,7 +80,7 @@ def _autostart(node: VlaNode[Any], stopping: _Stop) -> None:
 
 
 class _Stop:
-    """Wakes the executor on SIGINT and SIGTERM; a second signal ends the process at once."""
+    """Wakes the executor on SIGINT and SIGTERM; a later second one ends the process at once."""
 
     def __init__(self, executor: Executor) -> None:
         self.requested = False
@@ -94,5 +97,7 @@ class _Stop:
         self._read.recv(1)
         self.requested = True
         self._executor.wake()
-        self._read.recv(1)
+        first_s = time.monotonic()
+        while time.monotonic() < first_s + _SAME_SIGNAL_S:
+            self._read.recv(1)
         os._exit(130)
