@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from vla_ros.errors import VlaError
+from vla_ros.ros.messages import HOW_TO_BUILD
 
 app = typer.Typer(
     name="vla",
@@ -153,6 +154,11 @@ def main() -> None:
     """Run the command; an error of ours is one readable paragraph, not a traceback."""
     try:
         app()
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "vla_ros_msgs":
+            raise
+        Console(stderr=True).print(f"[bold red]vla:[/] {HOW_TO_BUILD}", highlight=False)
+        sys.exit(1)
     except VlaError as error:
         Console(stderr=True).print(f"[bold red]vla:[/] {error}", highlight=False)
         sys.exit(1)
