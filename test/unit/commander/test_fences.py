@@ -69,7 +69,6 @@ class Fences(RuleBasedStateMachine):
 
     # The policy's side
 
-    @rule()
     def restart_policy(self) -> None:
         self.runner = PolicyRunner(
             POLICY,
@@ -95,7 +94,8 @@ class Fences(RuleBasedStateMachine):
         before = self.commander.run_id
         if self.commander.run_started(run_id, epoch) is None:
             # What the run before had in force plays on until the new run's first plan.
-            self.taken_over = {key for key in self.accepted if key[0] == before}
+            going_on = self.taken_over if before is not None else set()
+            self.taken_over = {key for key in self.accepted if key[0] == before} | going_on
 
     @precondition(lambda self: self.runner.run_id is not None)
     @rule()
@@ -158,7 +158,13 @@ class Fences(RuleBasedStateMachine):
             self.publish(seed=seed, newest=True)
 
     @rule(seed=st.integers(0, 99), ticks=st.integers(1, 15))
-    def chunk_in_time(self, seed, ticks) -> None:
+    def work(self, seed, ticks) -> None:
+        """A chunk in time, of a run that is current on both sides."""
+        if self.runner.run_id is None or self.runner.run_id != self.commander.run_id:
+            if self.commander.stop_reason != "none":
+                self.tick(20)
+                self.commander.resume(self.now)
+            self.goal(informed=True)
         self.chunk_under_way(seed)
         if self.network:
             self.deliver(newest=True, again=False)
@@ -176,33 +182,41 @@ class Fences(RuleBasedStateMachine):
 
     # The bridge's side
 
-    @rule()
     def restart_bridge(self) -> None:
         self.epochs += 1_000_000
         self.commander = Commander(ROBOT, start_enabled=True, epoch=self.epochs)
         self.last = None
         self.gripper = None
 
-    @rule()
-    def stop(self) -> None:
+    @rule(wait=st.sampled_from([0, 40]))
+    def stop_and_resume(self, wait) -> None:
         self.commander.stop("operator", "somebody pressed stop", self.now)
-
-    @rule(ticks=st.sampled_from([0, 40]))
-    def resume(self, ticks) -> None:
-        self.tick(ticks)
+        self.tick(wait)
         self.commander.resume(self.now)
 
-    @rule()
-    def take_over_and_back(self) -> None:
-        self.commander.take_over("teleop", self.now)
-        self.tick(20)
-        self.commander.give_back(self.now)
-
-    @rule(jump=st.integers(-3000, 3000))
-    def clock_jump(self, jump) -> None:
-        self.now = max(MS, self.now + jump * MS)
-        self.commander.clock_jump(self.now)
-        self.runner.clock_jump()
+    @rule(
+        trouble=st.sampled_from(
+            ["stop", "resume", "take over", "restart bridge", "restart policy", "clock"]
+        ),
+        jump=st.integers(-3000, 3000),
+    )
+    def trouble(self, trouble, jump) -> None:
+        if trouble == "stop":
+            self.commander.stop("operator", "somebody pressed stop", self.now)
+        elif trouble == "resume":
+            self.commander.resume(self.now)
+        elif trouble == "take over":
+            self.commander.take_over("teleop", self.now)
+            self.tick(20)
+            self.commander.give_back(self.now)
+        elif trouble == "restart bridge":
+            self.restart_bridge()
+        elif trouble == "restart policy":
+            self.restart_policy()
+        else:
+            self.now = max(MS, self.now + jump * MS)
+            self.commander.clock_jump(self.now)
+            self.runner.clock_jump()
 
     @rule(ticks=st.integers(1, 20))
     def tick(self, ticks) -> None:
@@ -237,7 +251,6 @@ class Fences(RuleBasedStateMachine):
                 self.problem = "the arm moves without a run"
         else:
             self.free_ticks = 0
-        self.taken_over: set[tuple[bytes, int]] = set()
         self.last, self.gripper = arm_now, gripper
         self.measured = arm_now
 
@@ -247,7 +260,7 @@ class Fences(RuleBasedStateMachine):
 
 
 Fences.TestCase.settings = settings(
-    max_examples=50,
+    max_examples=60,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
