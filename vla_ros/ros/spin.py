@@ -12,11 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import rclpy
-from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.executors import Executor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from vla_ros.errors import VlaError
+from vla_ros.ros.executor import LeanExecutor
 from vla_ros.ros.lifecycle import VlaNode
 
 _LOADED_POLL_S = 0.05
@@ -38,7 +39,7 @@ def run(make: Callable[[], VlaNode[Any]]) -> int:
     """
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     node: VlaNode[Any] | None = None
-    executor = SingleThreadedExecutor()
+    executor = LeanExecutor()
     try:
         node = make()
         executor.add_node(node)
