@@ -102,7 +102,7 @@ class Recorder:
         self._expert = ScriptedExpert()
         self._clean = getattr(policy, "clean", {})
         self._truths: list[SimTruth] = []
-        self._rows: list[tuple[np.ndarray, ...]] = []
+        self._rows: list[tuple[Any, ...]] = []
         self._solved_ns: int | None = None
 
     def finished(self, truth: SimTruth) -> bool:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -18,6 +14,9 @@ from rich.console import Console
 from vla_ros.cli.do import OUTCOMES, REFUSED, SUCCEEDED, FeedbackPrinter, print_result
 from vla_ros.data.run_bag import RunBag
 from vla_ros.data.run_video import Caption
+
+if TYPE_CHECKING:
+    from vla_ros.ros.task_client import TaskClient
 
 GOALS = (
     ("put the red cube in the blue bin", SUCCEEDED),
@@ -28,6 +27,7 @@ CAMERAS = {"front": "/camera/front/image_raw", "wrist": "/camera/wrist/image_raw
 ARM = tuple(f"joint{k}" for k in range(1, 7))
 FPS = 20
 GRAPH_UP_S = 90.0
+AFTER_GOAL_S = 1.5
 STILL_RAD = 2e-3  # a refused goal may not move any joint further than this
 
 
@@ -76,12 +76,11 @@ def summarise(bag: RunBag) -> dict[str, Any]:
     }
 
 
-def report(folder: Path, captions: list[Caption]) -> dict[str, Any]:
+def report(folder: Path, bag: RunBag, captions: list[Caption]) -> dict[str, Any]:
     """Write video and plot beside the bag; returns the figures for summary.json."""
     from vla_ros.data.run_plot import plot_run
     from vla_ros.data.run_video import run_frames, write_mp4
 
-    bag = RunBag(folder / "bag")
     frames = run_frames(bag, CAMERAS, captions)
     write_mp4(folder / "run.mp4", [frame for _, frame in frames], FPS)
     plot_run(folder / "joints.png", ARM, bag.commanded(), bag.joints(ARM), bag.plans(), captions)
@@ -98,91 +97,75 @@ def largest_move_rad(bag: RunBag, start_ns: int, end_ns: int) -> float:
 
 def demo(out: Path, policy: str, seed: int) -> int:
     """Start the graph, give the goals, judge, report."""
-    from vla_ros.ros.domain import free_domain
+    from vla_ros.cli.graph_process import demo_graph
     from vla_ros.ros.task_client import TaskClient
 
     console = Console()
-    folder = out / datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    folder = (out / datetime.now().strftime("%Y-%m-%d-%H%M%S")).resolve()
     folder.mkdir(parents=True)
     started = time.monotonic()
-    with free_domain() as domain_id, (folder / "graph.log").open("w") as log:
+    arguments: dict[str, object] = {"seed": seed, "record": "true", "bag": folder / "bag"}
+    if policy:
+        arguments["policy"] = policy
+    captions = Captions()
+    with demo_graph(folder / "graph.log", **arguments) as domain:
         console.print(
-            f"Starting the graph (ROS_DOMAIN_ID={domain_id}; its log is {log.name})",
+            f"Starting the graph in ROS domain {domain}; its log is {folder}/graph.log",
             highlight=False,
         )
-        arguments = [
-            f"seed:={seed}",
-            f"bag:={folder / 'bag'}",
-            *([f"policy:={policy}"] if policy else []),
-        ]
-        graph = subprocess.Popen(
-            [sys.executable, "-m", "vla_ros.cli.main", "launch", "demo.launch.yaml", *arguments],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=dict(os.environ),
-            start_new_session=True,
-        )
-        captions, goals = Captions(), []
-        try:
-            with TaskClient(use_sim_time=True) as client:
-                client.wait_for_server(GRAPH_UP_S)
-                console.print(f"  up after {time.monotonic() - started:.1f} s", highlight=False)
-                for instruction, expected in GOALS:
-                    console.print(f'[bold]"{instruction}"[/]')
-                    printer = FeedbackPrinter(console)
-                    start_ns = client.now_ns
-
-                    def on_feedback(
-                        feedback: Any, text: str = instruction, show: Any = printer
-                    ) -> None:
-                        show(feedback)
-                        captions.feedback(client.now_ns, text, feedback)
-
-                    result = client.execute(instruction, on_feedback=on_feedback)
-                    captions.result(client.now_ns, instruction, result.outcome)
-                    client.spin_until(lambda: False, 1.5)
-                    print_result(console, result)
-                    goals.append(
-                        {
-                            "instruction": instruction,
-                            "outcome": OUTCOMES[result.outcome],
-                            "expected": OUTCOMES[expected],
-                            "message": result.message,
-                            "judge": sorted({s.judge for s in result.subtasks}),
-                            "start_ns": start_ns,
-                            "end_ns": client.now_ns,
-                        }
-                    )
-        finally:
-            graph.send_signal(signal.SIGINT)
-            try:
-                graph.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(graph.pid, signal.SIGKILL)
+        with TaskClient(use_sim_time=True) as client:
+            client.wait_for_server(GRAPH_UP_S)
+            console.print(f"  up after {time.monotonic() - started:.1f} s", highlight=False)
+            goals = [_give(client, console, captions, *goal) for goal in GOALS]
     console.print("Drawing the video and the plot", highlight=False)
+    bag = RunBag(folder / "bag")
     summary = {
         "goals": goals,
         "policy": policy or "checkpoints/nano",
         "seed": seed,
-        **report(folder, captions.lines),
+        **report(folder, bag, captions.lines),
     }
-    refused = [g for g in goals if g["expected"] == OUTCOMES[REFUSED]]
     moved = max(
-        largest_move_rad(RunBag(folder / "bag"), g["start_ns"], g["end_ns"]) for g in refused
+        largest_move_rad(bag, goal["start_ns"], goal["end_ns"])
+        for goal in goals
+        if goal["expected"] == OUTCOMES[REFUSED]
     )
-    good = all(g["outcome"] == g["expected"] for g in goals) and moved < STILL_RAD
-    summary |= {
-        "moved_while_refused_rad": moved,
-        "success": good,
-        "wall_s": round(time.monotonic() - started, 1),
-    }
+    good = all(goal["outcome"] == goal["expected"] for goal in goals) and moved < STILL_RAD
+    seconds = round(time.monotonic() - started, 1)
+    summary |= {"moved_while_refused_rad": moved, "success": good, "wall_s": seconds}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     console.print(
         "[bold green]All goals ended as they should[/]"
         if good
         else "[bold red]Not all goals ended as they should[/]",
-        f"in {summary['wall_s']:.0f} s: {folder}/ holds run.mp4, joints.png, bag/, summary.json "
-        "and graph.log",
+        f"in {seconds:.0f} s: {folder}/ holds run.mp4, joints.png, bag/, summary.json, graph.log",
         highlight=False,
     )
     return 0 if good else 1
+
+
+def _give(
+    client: TaskClient, console: Console, captions: Captions, instruction: str, expected: int
+) -> dict[str, Any]:
+    """Give one goal, follow it, wait a moment after it."""
+    console.print(f'[bold]"{instruction}"[/]')
+    printer = FeedbackPrinter(console)
+    start_ns = client.now_ns
+
+    def on_feedback(feedback: Any) -> None:
+        printer(feedback)
+        captions.feedback(client.now_ns, instruction, feedback)
+
+    result = client.execute(instruction, on_feedback=on_feedback)
+    captions.result(client.now_ns, instruction, result.outcome)
+    client.spin_until(lambda: False, AFTER_GOAL_S)
+    print_result(console, result)
+    return {
+        "instruction": instruction,
+        "outcome": OUTCOMES[result.outcome],
+        "expected": OUTCOMES[expected],
+        "message": result.message,
+        "judge": sorted({subtask.judge for subtask in result.subtasks}),
+        "start_ns": start_ns,
+        "end_ns": client.now_ns,
+    }

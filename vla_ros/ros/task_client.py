@@ -1,4 +1,4 @@
-"""A client of the `execute_task` action for programs that are not nodes."""
+"""A client of the graph for programs that are not nodes: goals, named poses, scenes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import rclpy
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from vla_ros_msgs.action import ExecuteTask
+from vla_ros_msgs.action import ExecuteTask, GoTo
+from vla_ros_msgs.msg import Outcome
+from vla_ros_msgs.srv import ResetScene
 
 from vla_ros.errors import VlaError
 
@@ -132,3 +134,42 @@ class TaskClient:
                 "the planner went away before it gave a result: look with `vla doctor`"
             )
         return result.result().result
+
+    def go_to(self, pose: str, timeout_s: float) -> None:
+        """Move the robot to a named pose of its file.
+
+        Raises:
+            GraphNotUpError: the bridge did not do it within `timeout_s` of steady time.
+        """
+        client = ActionClient(self.node, GoTo, "go_to")
+        try:
+            self._wait(client.server_is_ready, timeout_s, "the control_bridge's go_to action")
+            sent = client.send_goal_async(GoTo.Goal(pose=pose))
+            self._wait(sent.done, timeout_s, "the control_bridge to take the pose")
+            result = sent.result().get_result_async()
+            self._wait(result.done, timeout_s, f"the robot to reach pose {pose}")
+            answer = result.result().result
+        finally:
+            client.destroy()
+        if answer.outcome != Outcome.SUCCEEDED:
+            raise GraphNotUpError(f"the robot did not go to pose {pose}: {answer.message}")
+
+    def reset_scene(self, seed: int, timeout_s: float) -> None:
+        """Lay out the simulated scene of `seed`.
+
+        Raises:
+            GraphNotUpError: the simulator did not do it within `timeout_s` of steady time.
+        """
+        client = self.node.create_client(ResetScene, "sim_robot/reset")
+        try:
+            self._wait(client.service_is_ready, timeout_s, "the simulator's reset service")
+            answer = client.call_async(ResetScene.Request(seed=seed))
+            self._wait(answer.done, timeout_s, "the simulator to reset the scene")
+        finally:
+            self.node.destroy_client(client)
+        if not answer.result().success:
+            raise GraphNotUpError(f"scene {seed}: {answer.result().message}")
+
+    def _wait(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:
+        if not self.spin_until(done, timeout_s):
+            raise GraphNotUpError(f"waited {timeout_s:g} s for {what}: look with `vla doctor`")
