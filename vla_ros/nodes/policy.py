@@ -50,7 +50,7 @@ class Parameters(NodeParameters):
     """Parameters of policy."""
 
     robot: str = parameter("", "robot file: a path, or a name in share/vla_ros/config/robots")
-    policy: str = parameter("", "'expert', a checkpoint folder, or ws://host:port of a server")
+    policy: str = parameter("", "'expert', a checkpoint folder, or a policy server's file")
     aggregation: str = parameter(
         "blend", "how a chunk joins the one before", choices=("sync", "blend")
     )

@@ -1,7 +1,8 @@
-"""A policy by its name: a checkpoint folder, or the address of a policy server."""
+"""A policy by its name: a checkpoint folder, or the file of a policy server."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from vla_ros.errors import VlaError
@@ -13,10 +14,10 @@ class PolicySourceError(VlaError):
 
 
 def load_policy(source: str, *, threads: int | None = None) -> Policy:
-    """Load a policy from a checkpoint folder.
+    """Load a policy from a checkpoint folder, or make the client of a policy server.
 
     Args:
-        source: Folder of a checkpoint.
+        source: Folder of a checkpoint, or YAML file of a policy server.
         threads: CPU threads of the model; None leaves them as they are.
 
     Raises:
@@ -24,10 +25,14 @@ def load_policy(source: str, *, threads: int | None = None) -> Policy:
         VlaError: The checkpoint cannot be used; the text says why.
     """
     folder = Path(source).expanduser()
+    if folder.suffix in (".yaml", ".yml"):
+        from vla_ros.policy.remote import load_served
+
+        return load_served(folder, api_key=os.environ.get("OPENPI_API_KEY"))
     if not folder.is_dir():
         raise PolicySourceError(
             f"policy '{source}': no such folder, expected a checkpoint folder with config.json, "
-            "'expert', or ws://host:port of a policy server"
+            "'expert', or the YAML file of a policy server"
         )
     from vla_ros.policy.nano_policy import NanoPolicy
 

@@ -17,7 +17,7 @@ from contract import PolicyContract
 from openpi_server import OpenpiServer
 
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
-from vla_ros.policy.remote import KeyMap, OpenpiClient, RemoteError
+from vla_ros.policy.remote import KeyMap, OpenpiClient, RemoteError, load_served
 from vla_ros.policy.remote.mapping import MappingError
 from vla_ros.policy.remote.msgpack_numpy import WireError, packb, unpackb
 from vla_ros.spaces import Observation, TimeContract
@@ -184,6 +184,52 @@ def test_keys_that_do_not_fit_the_robot_are_all_listed():
         OpenpiClient("ws://x", SPEC, wrong)
     for word in ("'top'", "'front'", "'elbow'", "'joint2'", "'gripper'"):
         assert word in str(info.value)
+
+
+SERVED = """
+uri: ws://127.0.0.1:{port}
+model_id: served
+image_size: [4, 6]
+state_names: [joint1, joint2, finger_joint]
+action_names: [joint1, joint2, gripper]
+horizon: 5
+time_contract:
+  image_latency_s: {{front: 0.03}}
+  state_at: decision
+  action_offset_s: 0.0
+  dt_s: 0.05
+  interpolation: hold
+images: {{front: observation/image}}
+state: {{observation/joints: [joint1, joint2]}}
+actions: [joint2, joint1, "", gripper]
+"""
+
+
+def test_a_file_describes_a_served_policy(tmp_path):
+    path = tmp_path / "served.yaml"
+    with OpenpiServer(actions) as server:
+        path.write_text(SERVED.format(port=server.port))
+        client = load_served(path)
+        assert client.spec.contract.dt_ns == 50_000_000
+        assert client.infer(request_for()).shape == (5, 3)
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("model_id", "modelid", "modelid"),
+        ("ws://", "http://", "uri"),
+        ("dt_s: 0.05", "dt_s: -1", "dt is"),
+        ("horizon: 5", "horizon: 0", "horizon"),
+        ("{front: obs", "{top: obs", "image_latency_s|camera"),
+    ],
+)
+def test_a_policy_file_with_a_mistake_is_refused(tmp_path, old, new, text):
+    path = tmp_path / "served.yaml"
+    path.write_text(SERVED.format(port=1).replace(old, new))
+    with pytest.raises(RemoteError, match=text):
+        load_served(path)
 
 
 @pytest.mark.parametrize(

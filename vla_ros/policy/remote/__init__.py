@@ -1,6 +1,7 @@
 """Policies that live behind a network connection. Importing this package imports no torch."""
 
+from vla_ros.policy.remote.load import load_served
 from vla_ros.policy.remote.mapping import KeyMap
 from vla_ros.policy.remote.openpi import OpenpiClient, RemoteError
 
-__all__ = ["KeyMap", "OpenpiClient", "RemoteError"]
+__all__ = ["KeyMap", "OpenpiClient", "RemoteError", "load_served"]
