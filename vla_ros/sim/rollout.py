@@ -158,6 +158,8 @@ class EpisodeResult:
         refused: Chunks that the commander refused, with the last reason in `refusal`.
         refusal: Why the last refused chunk was refused; empty where none was.
         stop: Why the commander stopped the robot; empty where it did not.
+        blind: Observations that the observer refused to make.
+        blindness: Why it refused the last of them; empty where it refused none.
     """
 
     success: bool
@@ -167,6 +169,8 @@ class EpisodeResult:
     refused: int
     refusal: str
     stop: str
+    blind: int = 0
+    blindness: str = ""
 
 
 @dataclass
@@ -250,7 +254,7 @@ class Rollout:
         truths: dict[int, SimTruth] = {}
         pending: tuple[int, Any, npt.NDArray[np.float64]] | None = None
         started = False
-        chunks, refused, refusal = 0, 0, ""
+        chunks, refused, refusal, blind, blindness = 0, 0, "", 0, ""
         while True:
             now = robot.time_ns
             joints = robot.joint_positions()
@@ -287,6 +291,8 @@ class Rollout:
                         refused=refused,
                         refusal=refusal,
                         stop=commander.stop_text,
+                        blind=blind,
+                        blindness=blindness,
                     )
             observation = observer.observe(now)
             if isinstance(observation, Observation):
@@ -301,6 +307,8 @@ class Rollout:
                             elapsed_ns=truth.stamp_ns - start_ns,
                         )
                     )
+            elif observation is not None:
+                blind, blindness = blind + 1, str(observation)
             if pending is not None and pending[0] <= now:
                 _, job, actions = pending
                 pending = None

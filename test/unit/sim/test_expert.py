@@ -52,7 +52,7 @@ def play(
         velocity[0], velocity[-1] = truth.qvel[:6], 0.0
         robot.controllers["arm_controller"].accept(
             TrajectoryMessage(
-                stamp_ns=max(truth.stamp_ns, 1),
+                stamp_ns=truth.stamp_ns,
                 joint_names=ARM_JOINTS,
                 time_from_start_ns=np.arange(16, dtype=np.int64) * DT,
                 positions=chunk[:, :6],
@@ -166,7 +166,7 @@ def test_a_chunk_is_quick() -> None:
         start = time.perf_counter()
         expert.chunk(truth, target, 16, DT)
         best = min(best, time.perf_counter() - start)
-    assert best < 6e-3, f"{best * 1e3:.1f} ms; 2 ms on an idle core"
+    assert best < 10e-3, f"{best * 1e3:.1f} ms; 2 ms on an idle core"
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,8 @@ def test_the_declared_noise_is_repeatable_and_leaves_row_0() -> None:
     noisy = ExpertPolicy(FakeSpec(), noise_rad=0.01)
     for policy in (clean, noisy):
         policy.push_truth(robot.truth())
-    a, b, c = (p.infer(request(0)) for p in (noisy, noisy, clean))
+    stamp_ns = robot.time_ns
+    a, b, c = (p.infer(request(stamp_ns)) for p in (noisy, noisy, clean))
     np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(a[0], c[0])
     assert 0.005 < np.std(a[1:, :6] - c[1:, :6]) < 0.015
