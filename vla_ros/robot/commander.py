@@ -26,7 +26,7 @@ from vla_ros.robot.commands import (
 from vla_ros.robot.execution import Execution, Twist
 from vla_ros.robot.gate import Gate
 from vla_ros.robot.spec import RobotSpec, spec_hash
-from vla_ros.robot.watchdogs import JointWatch, PlanWatch
+from vla_ros.robot.watchdogs import JointWatch, PlanWatch, RestWatch, TickWatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +75,15 @@ class Commander:
             spec.max_tracking_error,
         )
         self._plans = PlanWatch(spec.watchdogs.plan_max_age_ns)
+        self._ticks = TickWatch(spec.rates.control_period_ns, spec.rates.lookahead_ns)
+        self._rest = RestWatch(spec.rates.lookahead_ns)
         self._active = False
         self._released = False
         self._hold_at_end = True
         self._ended_run: bytes | None = None
         self._going: _GoTo | None = None
-        self._last_tick_ns: int | None = None
         self._steady_ns = 0
-        self._rest_since_ns: int | None = None
         self._last_sent_ns: dict[str, int] = {}
-        self._deadline_misses = 0
         self._accepted = 0
         self._refused = 0
         self._reported: tuple[object, ...] | None = None
@@ -162,7 +161,7 @@ class Commander:
             stop_text=self.stop_text,
             reset_required=self._gate.stopped,
             buffer_left_s=self._execution.left_ns(now_ns) / 1e9,
-            deadline_misses=self._deadline_misses,
+            deadline_misses=self._ticks.misses,
             chunks_accepted=self._accepted,
             chunks_refused=self._refused,
             outputs=tuple(
@@ -349,8 +348,8 @@ class Commander:
         self._gate.raise_epoch()
         self._drop(now_ns)
         self._joints.clear()
-        self._last_tick_ns = None
-        self._rest_since_ns = None
+        self._ticks.forget()
+        self._rest.restart()
         if self._active:
             self._execution.clock_jump(now_ns)
 
@@ -381,7 +380,6 @@ class Commander:
                 twists = self._execution.twists()
             commanded = self._sample()
         self._last_sent_ns.update(dict.fromkeys((name for name, _ in [*windows, *twists]), now_ns))
-        self._last_tick_ns = now_ns
         key = (
             self.mode,
             self.epoch,
@@ -438,7 +436,7 @@ class Commander:
             return
         self._active = True
         self._released = False
-        self._rest_since_ns = None
+        self._rest.restart()
         self._joints.restart()
         try:
             self._execution.restart(measured[: self._arm_size], now_ns)
@@ -453,7 +451,7 @@ class Commander:
         """Command again after a release; from the measured position where the arm was moved."""
         measured, setpoint = self._joints.position, self._execution.setpoint
         released, self._released = self._released, False
-        self._rest_since_ns = None
+        self._rest.restart()
         if not (released and self._active) or measured is None or setpoint is None:
             return
         moved = np.abs(measured[: self._arm_size] - setpoint.position).max(initial=0.0)
@@ -469,22 +467,11 @@ class Commander:
             self._execution.stop(now_ns)
 
     def _notice_gap(self, now_ns: int) -> None:
-        if self._last_tick_ns is None:
-            return
-        gap_ns = now_ns - self._last_tick_ns
-        period_ns, lookahead_ns = self._spec.rates.control_period_ns, self._spec.rates.lookahead_ns
-        if gap_ns <= 0:
+        if self._ticks.went_back(now_ns):
             self.clock_jump(now_ns)
-        elif gap_ns > 1.5 * period_ns:
-            self._deadline_misses += 1
-        if gap_ns > lookahead_ns and self._active and not self._execution.at_rest:
-            self.stop(
-                "deadline",
-                f"the bridge did not run for {gap_ns / 1e9:.3f} s, expected every "
-                f"{period_ns / 1e9:.3f} s: the robot has braked by itself; free the computer, then "
-                "resume",
-                now_ns,
-            )
+        alarm = self._ticks.tick(now_ns)
+        if alarm is not None and self._active and not self._execution.at_rest:
+            self.stop(alarm[0], alarm[1], now_ns)
             self._active = False
 
     def _check_watchdogs(self, now_ns: int) -> None:
@@ -498,20 +485,14 @@ class Commander:
             self.stop(alarm[0], alarm[1], now_ns)
 
     def _note_rest(self, now_ns: int) -> None:
-        """Note since when it rests; a robot that is disabled and at rest is left alone."""
-        if not self._execution.at_rest:
-            self._rest_since_ns = None
-        elif self._rest_since_ns is None:
-            self._rest_since_ns = now_ns
+        self._rest.note(self._execution.at_rest, now_ns)
         if not self.enabled and self._relinquished(now_ns):
-            self._active = False
+            self._active = False  # a robot that is disabled and at rest is left alone
 
     def _relinquished(self, now_ns: int) -> bool:
         """Whether nobody is in command and the last window has been played to its end."""
         wanted = self.enabled and not self._gate.stopped and not self._released
-        if wanted or self._rest_since_ns is None:
-            return False
-        return now_ns - self._rest_since_ns > self._spec.rates.lookahead_ns
+        return not wanted and self._rest.over(now_ns)
 
     def _sample(self) -> CommandedSample:
         measured = self._joints.position

@@ -190,3 +190,75 @@ class PlanWatch:
             f"the run's plan ended {late_s:.3f} s ago and no other came, expected one within "
             f"{self._max_age_ns / 1e9:.3f} s; check the policy and the cameras, then resume",
         )
+
+
+class TickWatch:
+    """Does the bridge itself run as often as it should?
+
+    Args:
+        period_ns: One control period, in [ns].
+        covered_ns: How long the robot goes on by what it last heard, in [ns].
+
+    Attributes:
+        misses: Ticks that came more than half a period late.
+    """
+
+    def __init__(self, period_ns: int, covered_ns: int) -> None:
+        self._period_ns = period_ns
+        self._covered_ns = covered_ns
+        self._last_ns: int | None = None
+        self.misses = 0
+
+    def forget(self) -> None:
+        """Time jumped: the next tick is the first."""
+        self._last_ns = None
+
+    def went_back(self, now_ns: int) -> bool:
+        """Whether time did not go on since the last tick."""
+        return self._last_ns is not None and now_ns <= self._last_ns
+
+    def tick(self, now_ns: int) -> Alarm | None:
+        """Take note of a tick.
+
+        Returns:
+            Why to stop, where the tick comes so late that the robot has braked by itself.
+        """
+        last_ns, self._last_ns = self._last_ns, now_ns
+        gap_ns = 0 if last_ns is None else now_ns - last_ns
+        if gap_ns > 1.5 * self._period_ns:
+            self.misses += 1
+        if gap_ns <= self._covered_ns:
+            return None
+        return (
+            "deadline",
+            f"the bridge did not run for {gap_ns / 1e9:.3f} s, expected every "
+            f"{self._period_ns / 1e9:.3f} s: the robot has braked by itself; free the computer, "
+            "then resume",
+        )
+
+
+class RestWatch:
+    """Since when does the robot rest?
+
+    Args:
+        linger_ns: How long after coming to rest the last trajectory has been played, in [ns].
+    """
+
+    def __init__(self, linger_ns: int) -> None:
+        self._linger_ns = linger_ns
+        self._since_ns: int | None = None
+
+    def restart(self) -> None:
+        """It is about to move."""
+        self._since_ns = None
+
+    def note(self, at_rest: bool, now_ns: int) -> None:
+        """Take note of a tick."""
+        if not at_rest:
+            self._since_ns = None
+        elif self._since_ns is None:
+            self._since_ns = now_ns
+
+    def over(self, now_ns: int) -> bool:
+        """Whether it has rested for so long that nothing more need be sent."""
+        return self._since_ns is not None and now_ns - self._since_ns > self._linger_ns
