@@ -11,7 +11,7 @@ import rclpy
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from vla_ros_msgs.action import ExecuteTask, GoTo
+from vla_ros_msgs.action import ExecuteTask, GoTo, RunPolicy
 from vla_ros_msgs.msg import Outcome
 from vla_ros_msgs.srv import ResetScene
 
@@ -44,6 +44,7 @@ class TaskClient:
         self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._client = ActionClient(self.node, ExecuteTask, "execute_task")
+        self._runs: ActionClient | None = None
 
     def __enter__(self) -> TaskClient:
         return self
@@ -169,6 +170,19 @@ class TaskClient:
             self.node.destroy_client(client)
         if not answer.result().success:
             raise GraphNotUpError(f"scene {seed}: {answer.result().message}")
+
+    def start_run(self, prompt: str, *, seed: int = -1, timeout_s: float = 10.0) -> Any:
+        """Give the policy a prompt itself, without a planner; returns the goal's handle.
+
+        Raises:
+            GraphNotUpError: the policy did not take it within `timeout_s` of steady time.
+        """
+        if self._runs is None:
+            self._runs = ActionClient(self.node, RunPolicy, "run_policy")
+        self._wait(self._runs.server_is_ready, timeout_s, "the policy's run_policy action")
+        sent = self._runs.send_goal_async(RunPolicy.Goal(prompt=prompt, seed=seed))
+        self._wait(sent.done, timeout_s, "the policy to take the prompt")
+        return sent.result()
 
     def _wait(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:
         if not self.spin_until(done, timeout_s):
