@@ -164,8 +164,9 @@ def _contract(source: str, spec: RobotSpec) -> TimeContract:
         return TimeContract.from_dict(values.get("time_contract", values))
     except (OSError, ValueError, AttributeError, KeyError, VlaError) as error:
         raise ParameterError(
-            f"parameter 'time_contract': {path}: {error}. Expected a JSON file with image_latency_s,"
-            " state_at, action_offset_s, dt_s and interpolation, alone or under 'time_contract'"
+            f"parameter 'time_contract': {path}: {error}. Expected a JSON file with "
+            "image_latency_s, state_at, action_offset_s, dt_s and interpolation, alone or under "
+            "'time_contract'"
         ) from error
 
 

@@ -13,7 +13,7 @@ from vla_ros.errors import VlaError
 from vla_ros.robot.files import shared_folder
 
 _DOMAINS = range(1, 102)
-"""Domains whose ports lie below Linux's ephemeral range (ROS 2 documentation, "The ROS_DOMAIN_ID")."""
+"""Their ports lie below Linux's ephemeral range (ROS 2 documentation, "The ROS_DOMAIN_ID")."""
 
 
 class DomainError(VlaError):

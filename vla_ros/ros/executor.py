@@ -35,6 +35,8 @@ _DRAIN = 20
 class LeanExecutor(SingleThreadedExecutor):
     """For one process with few nodes; callbacks run one at a time, in this thread."""
 
+    _tasks: list[Any]
+
     def __init__(self) -> None:
         self._stale = True
         super().__init__()

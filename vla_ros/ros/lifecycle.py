@@ -93,7 +93,9 @@ class VlaNode(LifecycleNode, Generic[P]):
             lockstep: Take the lockstep profile without counting here (the simulator's own ends).
         """
         counted = counted and self.parameters.lockstep
-        made = self.create_publisher(message, topic, qos.profile(role, lockstep=counted or lockstep))
+        made = self.create_publisher(
+            message, topic, qos.profile(role, lockstep=counted or lockstep)
+        )
         self.on_release(lambda: self.destroy_publisher(made))
         if counted:
             self._lockstep_participant().count_publisher(made)

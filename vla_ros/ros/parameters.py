@@ -142,7 +142,5 @@ def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
         ]
     else:
         low, high = -_INT64_MAX if low is None else low, _INT64_MAX if high is None else high
-        descriptor.integer_range = [
-            IntegerRange(from_value=int(low), to_value=int(high), step=1)
-        ]
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
     return descriptor

@@ -1,4 +1,4 @@
-"""The main function of a node: start, spin, stop cleanly on SIGINT and SIGTERM, say why it failed."""
+"""A node's main function: start, spin, stop cleanly on SIGINT and SIGTERM, say why it failed."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class _Stop:
         self._write.setblocking(False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
-        # Python's handlers wait until the executor's C code returns; the wake-up descriptor does not.
+        # Python's handlers wait for the executor's C code; the wake-up descriptor does not.
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._watch, name="signals", daemon=True).start()
 

@@ -1,1 +1,1 @@
-"""Messages <-> values: pure functions, both ways, one module per kind of value. No node, no clock."""
+"""Messages <-> values: pure functions, both ways, a module per kind. No node, no clock."""

@@ -21,7 +21,9 @@ def packed(values: npt.NDArray[Any], code: str) -> array.array[Any]:
         code: Type code of the field: ``B`` uint8, ``f`` float32, ``d`` float64.
     """
     out: array.array[Any] = array.array(code)
-    out.frombytes(np.ascontiguousarray(values, dtype=np.dtype(code)).reshape(-1).view(np.uint8).data)
+    out.frombytes(
+        np.ascontiguousarray(values, dtype=np.dtype(code)).reshape(-1).view(np.uint8).data
+    )
     return out
 
 

@@ -1,0 +1,75 @@
+"""Clock jumps, periodic work, rates and domains: what the helpers promise about time and place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vla_ros.ros.jumps import AHEAD_NS, JumpDetector
+from vla_ros.ros.pacing import Periodic
+
+S = 10**9
+
+
+def test_time_that_goes_backwards_is_a_jump_of_its_size():
+    jumps = JumpDetector()
+    assert jumps.observe(100 * S, 0) == 0
+    assert jumps.observe(100 * S - 1, 1) == -1
+
+
+def test_time_that_runs_away_from_steady_time_is_a_jump():
+    jumps = JumpDetector()
+    jumps.observe(100 * S, 0)
+    assert jumps.observe(101 * S, S) == 0
+    assert jumps.observe(103 * S, 2 * S) == S
+
+
+def test_the_first_reading_of_simulated_time_is_no_jump():
+    jumps = JumpDetector()
+    jumps.observe(0, 0)
+    assert jumps.observe(500 * S, 10) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, S), st.floats(0, 1)), min_size=1, max_size=30))
+def test_time_slower_than_steady_time_never_jumps(steps):
+    jumps, now, steady = JumpDetector(), 5 * S, 0
+    for step, factor in steps:
+        steady += step
+        now += int(step * factor)
+        assert jumps.observe(now, steady) == 0
+    assert jumps.observe(now + AHEAD_NS + 2, steady + 1) == AHEAD_NS + 1
+
+
+@given(period=st.integers(1, 50), ticks=st.lists(st.integers(1, 30), max_size=40))
+def test_periodic_work_is_done_once_for_every_period_that_a_tick_reaches(period, ticks):
+    calls: list[int] = []
+    now = 0
+    periodic = Periodic(period, lambda: calls.append(now))
+    reached: list[int] = []
+    for step in ticks:
+        now += step
+        if not reached or now // period > reached[-1] // period:
+            reached.append(now)
+        periodic.run(now)
+    assert calls == reached
+
+
+def test_two_graphs_on_one_machine_never_share_a_domain():
+    pytest.importorskip("pydantic")
+    from vla_ros.ros.domain import isolated_domain
+
+    code = (
+        "from vla_ros.ros.domain import isolated_domain\n"
+        "with isolated_domain() as env: print(env['ROS_DOMAIN_ID'])"
+    )
+    with isolated_domain() as first, isolated_domain() as second:
+        other = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+        numbers = {first["ROS_DOMAIN_ID"], second["ROS_DOMAIN_ID"], other.stdout.strip()}
+        assert len(numbers) == 3
+        assert first["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
