@@ -1,0 +1,118 @@
+"""sim_robot and observation_sync in lockstep: exact times, equal runs, and words when it stalls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image, JointState
+from stage import Stage, stage
+from vla_ros_msgs.msg import Observation, SimState
+
+from vla_ros.robot.load import load_robot, spec_hash
+from vla_ros.ros import qos
+from vla_ros.ros.conversions.image import rgb_from
+from vla_ros.ros.conversions.joints import positions_from
+from vla_ros.ros.conversions.times import ns_from
+
+pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]
+COUNT = 12
+
+
+@dataclass
+class Seen:
+    """Messages by their stamp."""
+
+    observations: list[Observation] = field(default_factory=list)
+    images: dict[int, Image] = field(default_factory=dict)
+    joints: dict[int, JointState] = field(default_factory=dict)
+    truth: dict[int, SimState] = field(default_factory=dict)
+
+    def listen(self, stage: Stage) -> None:
+        def keep(store: dict) -> object:
+            return lambda m: store.__setitem__(ns_from(m.header.stamp), m)
+
+        node = stage.node
+        for kind, topic, role, store in (
+            (Image, "/camera/front/image_raw", "image", self.images),
+            (JointState, "/joint_states", "joint_state", self.joints),
+            (SimState, "sim_robot/truth", "truth", self.truth),
+        ):
+            profile = qos.profile(role, lockstep=True)
+            node.create_subscription(kind, topic, keep(store), profile)
+        profile = qos.profile("observation", lockstep=True)
+        node.create_subscription(Observation, "observation", self.observations.append, profile)
+
+
+def run_once() -> Seen:
+    seen = Seen()
+    with stage() as made:
+        seen.listen(made)
+        made.start("observation_sync", lockstep=True)
+        made.start("sim_robot", lockstep=True, lockstep_nodes="[observation_sync]", seed=4)
+        made.wait(lambda: len(seen.observations) >= COUNT, "observations")
+        for name in ("sim_robot", "observation_sync"):
+            assert made.stop(name) == 0, made.printed(name)
+            assert "Traceback" not in made.printed(name)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def seen() -> Seen:
+    """One run."""
+    return run_once()
+
+
+def test_every_anchor_image_becomes_one_observation_at_its_capture(seen: Seen) -> None:
+    stamps = [ns_from(message.header.stamp) for message in seen.observations[:COUNT]]
+    assert np.diff(stamps).tolist() == [50_000_000] * (COUNT - 1)
+    assert np.diff([m.seq for m in seen.observations[:COUNT]]).tolist() == [1] * (COUNT - 1)
+    robot = load_robot("sim_arm")
+    for message, stamp in zip(seen.observations[:COUNT], stamps, strict=True):
+        assert message.spec_hash == spec_hash(robot)
+        assert ns_from(message.start) == stamp
+        assert {s.offset_s for s in message.streams} == {0.0}
+        assert {round(s.age_s, 6) for s in message.streams} == {0.03}
+
+
+def test_the_state_is_the_joint_state_of_the_capture_in_the_robot_files_order(seen: Seen) -> None:
+    compared = 0
+    for message in seen.observations:
+        joints = seen.joints.get(ns_from(message.header.stamp))
+        if joints is not None:
+            positions = positions_from(joints)
+            wanted = [positions[name] for name in load_robot("sim_arm").state.joints]
+            assert np.array_equal(np.asarray(message.state), wanted)
+            compared += 1
+    assert compared >= COUNT // 2
+
+
+def test_the_image_is_the_raw_image_of_the_capture_in_dataset_space(seen: Seen) -> None:
+    transform = load_robot("sim_arm").camera("front").transform
+    compared = 0
+    for message in seen.observations:
+        raw = seen.images.get(ns_from(message.header.stamp))
+        if raw is not None:
+            front = next(image for image in message.images if image.key == "front")
+            assert np.array_equal(rgb_from(front.image), transform.apply(rgb_from(raw)))
+            compared += 1
+    assert compared >= COUNT // 2
+
+
+def test_the_truth_comes_with_every_anchor_image(seen: Seen) -> None:
+    assert {ns_from(m.header.stamp) for m in seen.observations[:COUNT]} <= set(seen.truth)
+
+
+def test_a_second_run_with_the_same_seed_is_equal(seen: Seen) -> None:
+    again = run_once()
+    for first, second in zip(seen.observations[:COUNT], again.observations[:COUNT], strict=True):
+        assert first == second
+
+
+def test_a_lockstep_run_that_stalls_ends_and_names_the_node_waited_for() -> None:
+    with stage() as made:
+        made.start("sim_robot", lockstep=True, lockstep_nodes="[policy]", lockstep_patience_s=1.0)
+        assert made.ended("sim_robot") == 1
+        assert "policy never reported" in made.printed("sim_robot")
+        assert "Traceback" not in made.printed("sim_robot")
