@@ -96,7 +96,7 @@ class ControlBridge(VlaNode[Parameters]):
 
     def cleanup(self) -> None:
         """Free the motion libraries' objects before the interpreter ends."""
-        del self.commander
+        vars(self).pop("commander", None)
 
     def _new_commander(self) -> None:
         self.commander = Commander(

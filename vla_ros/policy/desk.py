@@ -1,9 +1,9 @@
 """The pure half of the `run_policy` action: which goal runs, when it may start, and why it ends.
 
-One run at a time. A goal waits until the policy is loaded and the bridge has been heard; it is then
-refused with a reason, or runs until it is cancelled, taken over, out of time, stopped by the bridge
-or failed by the policy. Time is an argument: ROS time for limits, steady time for "is anybody
-alive". What happened comes out of `events`, in order.
+One run at a time. A goal waits until the policy is loaded, the bridge has been heard and there are
+observations; it is then refused with a reason, or runs until it is cancelled, taken over, out of
+time, stopped by the bridge or failed by the policy. Time is an argument: ROS time for limits,
+steady time for "is anybody alive". What happened comes out of `events`, in order.
 """
 
 from __future__ import annotations
@@ -84,12 +84,14 @@ class Patience:
     Attributes:
         load_ns: For the policy to load, once a goal is there.
         bridge_ns: For the bridge's next status.
+        first_ns: For the first observation, before a goal starts.
         observation_ns: For the next observation.
         run_ns: Time limit of a goal that names none.
     """
 
     load_ns: int = 120_000_000_000
     bridge_ns: int = 2_000_000_000
+    first_ns: int = 30_000_000_000
     observation_ns: int = 5_000_000_000
     run_ns: int = 60_000_000_000
 
@@ -101,7 +103,6 @@ class _Current:
     waiting_since_ns: int  # steady
     epoch: int | None = None  # None: still waiting to start
     started_ns: int = 0
-    observed_ns: int = 0  # steady
 
 
 class RunDesk:
@@ -113,6 +114,7 @@ class RunDesk:
         self._problem = ""
         self._bridge: BridgeView | None = None
         self._bridge_heard_ns = 0
+        self._observed_ns: int | None = None
         self._current: _Current | None = None
         self._events: list[RunStarted | RunEnded] = []
 
@@ -183,8 +185,7 @@ class RunDesk:
 
     def observed(self, steady_ns: int) -> None:
         """An observation came."""
-        if self._current is not None:
-            self._current.observed_ns = steady_ns
+        self._observed_ns = steady_ns
 
     def fault(self, text: str, now_ns: int) -> None:
         """The policy failed in the middle of a run."""
@@ -207,13 +208,8 @@ class RunDesk:
             self._end("TIMED_OUT", f"not ended within {limit_ns / 1e9:g} s", now_ns)
         elif steady_ns - self._bridge_heard_ns > self._patience.bridge_ns:
             self._end("STOPPED", self._silent_bridge(), now_ns)
-        elif steady_ns - current.observed_ns > self._patience.observation_ns:
-            self._end(
-                "FAILED",
-                f"no observation for {self._patience.observation_ns / 1e9:g} s: a camera or the "
-                "joint states ceased; see /diagnostics of observation_sync",
-                now_ns,
-            )
+        elif not self._observing(steady_ns):
+            self._end("FAILED", _blind(self._patience.observation_ns), now_ns)
 
     def _try_start(self, current: _Current, now_ns: int, steady_ns: int) -> None:
         waited_ns = steady_ns - current.waiting_since_ns
@@ -231,12 +227,13 @@ class RunDesk:
             self._end("REFUSED", f"the robot is stopped: {bridge.stop_text}", now_ns)
         elif not bridge.enabled:
             self._end("REFUSED", "the robot is not enabled; call control_bridge/enable", now_ns)
+        elif not self._observing(steady_ns):
+            if waited_ns > self._patience.first_ns:
+                self._end("REFUSED", _blind(self._patience.first_ns), now_ns)
         else:
-            self._start(current, bridge.epoch, now_ns, steady_ns, continues=False)
+            self._start(current, bridge.epoch, now_ns, continues=False)
 
-    def _start(
-        self, current: _Current, epoch: int, now_ns: int, steady_ns: int, *, continues: bool
-    ) -> None:
+    def _start(self, current: _Current, epoch: int, now_ns: int, *, continues: bool) -> None:
         assert self._runner is not None  # checked by the callers
         goal = current.goal
         try:
@@ -251,7 +248,7 @@ class RunDesk:
         except PolicyFault as fault:
             self._end("REFUSED", str(fault), now_ns)
             return
-        current.epoch, current.started_ns, current.observed_ns = epoch, now_ns, steady_ns
+        current.epoch, current.started_ns = epoch, now_ns
         self._events.append(RunStarted(goal=goal, epoch=epoch, continues=continues))
 
     def _take_over(self, busy: _Current, goal: RunGoal, now_ns: int, steady_ns: int) -> None:
@@ -259,7 +256,7 @@ class RunDesk:
         text = f'taken over by "{goal.prompt}"'
         self._events.append(self._ended(busy, "CANCELED", text, now_ns, taken_over=True))
         self._current = _Current(goal=goal, asked_ns=now_ns, waiting_since_ns=steady_ns)
-        self._start(self._current, busy.epoch, now_ns, steady_ns, continues=True)
+        self._start(self._current, busy.epoch, now_ns, continues=True)
 
     def _end(self, outcome: RunOutcome, message: str, now_ns: int) -> None:
         current, self._current = self._current, None
@@ -288,11 +285,22 @@ class RunDesk:
             taken_over=taken_over,
         )
 
+    def _observing(self, steady_ns: int) -> bool:
+        last_ns = self._observed_ns
+        return last_ns is not None and steady_ns - last_ns <= self._patience.observation_ns
+
     def _silent_bridge(self) -> str:
         return (
             f"control_bridge has been silent for {self._patience.bridge_ns / 1e9:g} s, expected "
             "its status twice a second; is it running?"
         )
+
+
+def _blind(limit_ns: int) -> str:
+    return (
+        f"no observation for {limit_ns / 1e9:g} s: a camera or the joint states are missing; see "
+        "/diagnostics of observation_sync"
+    )
 
 
 def _invalid(goal: RunGoal) -> str:

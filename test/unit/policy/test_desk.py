@@ -42,8 +42,9 @@ def goal(number: int, prompt: str = "wave", **options: object) -> RunGoal:
 
 @pytest.fixture
 def desk() -> RunDesk:
-    """Loaded, and in touch with a bridge that is ready."""
+    """Loaded, observing, and in touch with a bridge that is ready."""
     desk = RunDesk()
+    desk.observed(0)
     desk.loaded(runner(), 0, 0)
     desk.bridge(READY, 0, 0)
     return desk
@@ -185,6 +186,9 @@ def test_a_goal_waits_for_the_policy_to_load_and_for_the_bridge() -> None:
     desk.loaded(runner(), 0, 61 * S)
     assert desk.events() == []
     desk.bridge(READY, 0, 62 * S)
+    assert desk.events() == []
+    desk.observed(63 * S)
+    desk.tick(0, 63 * S)
     (event,) = desk.events()
     assert isinstance(event, RunStarted)
 
@@ -200,6 +204,11 @@ def test_waiting_has_an_end_that_names_what_was_missing() -> None:
     desk.tick(0, 15 * S)
     end = only_end(desk)
     assert (end.outcome, "control_bridge" in end.message) == ("REFUSED", True)
+    desk.request(goal(3), 0, 16 * S)
+    for second in range(16, 48):
+        desk.bridge(READY, 0, second * S)
+    end = only_end(desk)
+    assert (end.outcome, "observation" in end.message) == ("REFUSED", True)
 
 
 def test_a_policy_that_cannot_be_loaded_refuses_now_and_later() -> None:
