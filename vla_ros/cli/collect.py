@@ -23,6 +23,7 @@ from vla_ros.sim.expert import ScriptedExpert
 from vla_ros.sim.expert_policy import ExpertPolicy
 from vla_ros.sim.judge import OPEN_M, in_bin
 from vla_ros.sim.noise import DisturbedPolicy, plan_bursts
+from vla_ros.sim.projection import Projector
 from vla_ros.sim.rollout import Episode, Rollout, Seen, Timing
 from vla_ros.sim.truth import BINS, CUBES, SimTruth, Target
 
@@ -31,6 +32,7 @@ EXECUTE_NS = IMAGE_PERIOD_NS = 100_000_000
 TIME_LIMIT_NS = 10_000_000_000
 AFTER_SUCCESS_NS = 400_000_000
 UNTOUCHED_M = 0.01
+OUT_OF_VIEW = 9.0
 
 
 def collect(out: Path, episodes: int, seed: int, jobs: int, policy: Path | None) -> int:
@@ -100,6 +102,7 @@ class Recorder:
         self._keys = camera_keys
         self._disturbed = getattr(policy, "disturbed", lambda now_ns: False)
         self._expert = ScriptedExpert()
+        self._projector = Projector()
         self._clean = getattr(policy, "clean", {})
         self._truths: list[SimTruth] = []
         self._rows: list[tuple[Any, ...]] = []
@@ -126,6 +129,7 @@ class Recorder:
                 np.stack([seen.observation.images[key] for key in self._keys]),
                 seen.observation.state.astype(np.float32),
                 scene_of(truth),
+                np.nan_to_num(self._projector(truth), posinf=OUT_OF_VIEW),
                 np.bool_(untouched or _solved(truth, target)),
                 np.int32(seen.observation.seq),
             )
@@ -133,7 +137,7 @@ class Recorder:
 
     def frames(self) -> FrameArrays:
         """What was kept."""
-        images, state, scene, eligible, frame = (
+        images, state, scene, pixels, eligible, frame = (
             np.stack(column) for column in zip(*self._rows, strict=True)
         )
         target = (CUBES.index(self._episode.target.cube), BINS.index(self._episode.target.bin))
@@ -143,6 +147,7 @@ class Recorder:
             actions=np.stack([self._label(truth) for truth in self._truths]),
             target=np.tile(np.array(target, np.int16), (len(state), 1)),
             scene=scene,
+            pixels=pixels,
             eligible=eligible,
             episode=np.full(len(state), self._episode.seed, np.int32),
             frame=frame,

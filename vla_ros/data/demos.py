@@ -125,6 +125,9 @@ class FrameArrays:
         target: int16, Shape (N, 2), index of the asked object and of the asked bin.
         scene: float32, Shape (N, P, 4), position x y z [m] and yaw [rad] in the arm's base frame:
             the objects in ``object_names`` order, then the bins in ``bin_names`` order.
+        pixels: float32, Shape (N, C, P, 2), where each camera sees the middle of each thing of
+            ``scene``: x to the right and y down, both -1 to 1 from edge to edge of the
+            dataset-space image; outside that range it is out of view.
         eligible: bool, Shape (N,), True where another instruction could equally have been given
             (nothing grasped yet, or the task finished): such frames may be relabelled with another
             target, without an action label.
@@ -137,6 +140,7 @@ class FrameArrays:
     actions: npt.NDArray[np.float32]
     target: npt.NDArray[np.int16]
     scene: npt.NDArray[np.float32]
+    pixels: npt.NDArray[np.float32]
     eligible: npt.NDArray[np.bool_]
     episode: npt.NDArray[np.int32]
     frame: npt.NDArray[np.int32]
@@ -155,6 +159,7 @@ def _expected(info: DemoInfo) -> dict[str, tuple[type, tuple[int, ...]]]:
         "actions": (np.float32, (info.horizon, len(info.action_names))),
         "target": (np.int16, (2,)),
         "scene": (np.float32, (places, 4)),
+        "pixels": (np.float32, (cameras, places, 2)),
         "eligible": (np.bool_, ()),
         "episode": (np.int32, ()),
         "frame": (np.int32, ()),

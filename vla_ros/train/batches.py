@@ -39,6 +39,7 @@ class Batch:
         bin_index: Asked bin, int64, Shape (B,).
         scene: Objects, then bins: normalised x y z, then sine and cosine of ``YAW_SYMMETRY`` times
             the yaw. Shape (B, P, 5).
+        pixels: Where each camera sees them, -1 to 1 where in view. Shape (B, C, P, 2).
     """
 
     images: Tensor | None
@@ -49,6 +50,7 @@ class Batch:
     object_index: Tensor
     bin_index: Tensor
     scene: Tensor
+    pixels: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Move all tensors."""
@@ -103,8 +105,9 @@ class BatchMaker:
         eligible = self._demos.arrays["eligible"][index]
         other = eligible & (rng.random(size) < self._counterfactual)
         target[other] = self._other_targets(rng, target[other])
-        images = shifted(rng, self._demos.frames(index).images, self._shift_px)
-        return self._batch(index, images, target, ~other, self._texts(rng, target))
+        images, moved = shifted(rng, self._demos.frames(index).images, self._shift_px)
+        pixels = self._demos.arrays["pixels"][index] + moved[:, :, None]
+        return self._batch(index, images, target, ~other, self._texts(rng, target), pixels)
 
     def draw_blind(self, size: int, seed: tuple[int, ...]) -> Batch:
         """Draw a training batch of ``size`` frames without their images."""
@@ -150,6 +153,7 @@ class BatchMaker:
         target: npt.NDArray[np.int64],
         follows: npt.NDArray[np.bool_],
         texts: list[str],
+        pixels: npt.NDArray[np.float32] | None = None,
     ) -> Batch:
         arrays = self._demos.arrays
         state = arrays["state"][index]
@@ -166,12 +170,13 @@ class BatchMaker:
             object_index=torch.from_numpy(target[:, 0].copy()),
             bin_index=torch.from_numpy(target[:, 1].copy()),
             scene=torch.from_numpy(scene),
+            pixels=torch.from_numpy(arrays["pixels"][index] if pixels is None else pixels),
         )
 
 
 def shifted(
     rng: np.random.Generator, images: npt.NDArray[np.uint8], shift_px: tuple[int, ...]
-) -> npt.NDArray[np.uint8]:
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """Shift every image by a random number of pixels, repeating the border.
 
     Args:
@@ -180,10 +185,12 @@ def shifted(
         shift_px: Largest shift per camera. Length C.
 
     Returns:
-        Shape (B, C, H, W, 3).
+        Images, Shape (B, C, H, W, 3), and how far their content moved, in units of half the image
+        (x, y), Shape (B, C, 2).
     """
     batch, cameras, height, width, _ = images.shape
     out = np.empty_like(images)
+    moved = np.empty((batch, cameras, 2), np.float32)
     for camera in range(cameras):
         most = shift_px[camera]
         border = ((0, 0), (most, most), (most, most), (0, 0))
@@ -192,4 +199,6 @@ def shifted(
         for row in range(batch):
             y, x = top[row], left[row]
             out[row, camera] = padded[row, y : y + height, x : x + width]
-    return out
+        moved[:, camera, 0] = (most - left) * 2.0 / width
+        moved[:, camera, 1] = (most - top) * 2.0 / height
+    return out, moved

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vla_ros.policy.models.flow import interpolate, sample_times, target_velocity
-from vla_ros.policy.models.nano import Nano, Prefix
+from vla_ros.policy.models.nano import Nano, NanoSizes, Prefix
 from vla_ros.train.batches import Batch
 
 
@@ -22,12 +22,14 @@ class LossWeights:
         target: Where the asked object and bin are.
         scene: Where all objects and bins are.
         words: Which object and bin the words ask for.
+        pixels: Where each camera sees them.
         blind: The flow of frames without images.
     """
 
     target: float = 0.5
     scene: float = 0.3
     words: float = 0.1
+    pixels: float = 0.1
     blind: float = 1.0
 
 
@@ -47,7 +49,7 @@ def taught(truth: Tensor, generator: torch.Generator) -> Callable[[Tensor], Tens
     """The model's own reading where it is about right, else the truth with a little noise."""
 
     def choose(reading: Tensor) -> Tensor:
-        near = (reading.detach() - truth).abs().amax(dim=-1, keepdim=True) < NEAR
+        near = (reading.detach() - truth).abs() < NEAR
         return torch.where(near, reading.detach(), noisy(truth, generator))
 
     return choose
@@ -57,6 +59,33 @@ def noisy(truth: Tensor, generator: torch.Generator) -> Tensor:
     """Positions with errors like those of a reading: up to 0.1 scene scales, one size a row."""
     size = 0.1 * torch.rand((len(truth), 1), generator=generator, device=truth.device)
     return truth + size * torch.randn(truth.shape, generator=generator, device=truth.device)
+
+
+def pixel_loss(log_heat: Tensor, pixels: Tensor, sizes: NanoSizes) -> Tensor:
+    """Cross-entropy of heat maps against known image positions, where they are in view.
+
+    Args:
+        log_heat: Log probabilities over the fine grid. Shape (B, C, P, h * w).
+        pixels: x and y, -1 to 1 from edge to edge. Shape (B, C, P, 2).
+        sizes: Sizes of the network; a cell of the fine grid is 4 pixels.
+    """
+    height, width = sizes.image_height // 4, sizes.image_width // 4
+    size = torch.tensor([width, height], device=pixels.device)
+    # The truth is shared out between the four cells around it, so that the expected position of
+    # the target distribution is the truth itself.
+    cell = (pixels + 1.0) * 0.5 * size - 0.5
+    inside = ((cell >= 0.0) & (cell <= size - 1.0)).all(dim=-1)
+    low = cell.clamp(min=0.0).minimum(size - 1.001).floor()
+    part = (cell - low).clamp(0.0, 1.0)
+    loss = torch.zeros_like(part[..., 0])
+    for dx in (0, 1):
+        for dy in (0, 1):
+            share_x = part[..., 0] if dx else 1.0 - part[..., 0]
+            share_y = part[..., 1] if dy else 1.0 - part[..., 1]
+            index = ((low[..., 1] + dy) * width + low[..., 0] + dx).long()
+            said = log_heat.gather(-1, index[..., None])[..., 0]
+            loss = loss - share_x * share_y * said
+    return (loss * inside).sum() / inside.sum().clamp(min=1)
 
 
 def flow_loss(
@@ -93,7 +122,7 @@ def nano_losses(
         generator: Source of noise and times, on the batch's device.
 
     Returns:
-        Scalars ``flow``, ``blind``, ``target``, ``scene`` and ``words``.
+        Scalars ``flow``, ``blind``, ``target``, ``scene``, ``pixels`` and ``words``.
     """
     truth = target_positions(batch, model.sizes.objects)
     prefix = model.encode(batch.images, batch.state, batch.words, taught(truth, generator))
@@ -103,7 +132,8 @@ def nano_losses(
         "flow": flow_loss(model, prefix, batch, draws=draws, generator=generator),
         "blind": blind_loss(model, blind, draws=draws, generator=generator),
         "target": functional.mse_loss(said.target, truth),
-        "scene": functional.mse_loss(said.scene, batch.scene[..., :2]),
+        "scene": functional.mse_loss(said.scene, batch.scene),
+        "pixels": pixel_loss(said.log_heat, batch.pixels, model.sizes),
         "words": functional.cross_entropy(said.object_logits, batch.object_index)
         + functional.cross_entropy(said.bin_logits, batch.bin_index),
     }
@@ -117,4 +147,5 @@ def total(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:
         + weights.target * losses["target"]
         + weights.scene * losses["scene"]
         + weights.words * losses["words"]
+        + weights.pixels * losses["pixels"]
     )

@@ -6,16 +6,17 @@
                                                             +-> where is what -> grounding token
     noise (T, A), flow time (T,) -> action expert over [PrefixCache; action tokens] -> velocity
 
-The grounding token says where the asked object and place are. At inference that is the model's own
-reading. In training the true positions can stand in for it, even without images: so the expert
-learns to act long before the encoders have learned to see, and from frames that cost little.
+The grounding token says where the asked object and place are: the scene as the model reads it,
+weighed with what the words ask for. At inference that is the model's own reading. In training the
+true places can stand in for it, even without images: so the expert learns to act long before the
+encoders have learned to see, and from frames that cost little.
 
 Axis letters: B batch, K draws, T action rows, A action dim, S state dim, C cameras, H x W image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,10 +27,13 @@ from vla_ros.policy.models.attention import Block, PrefixCache
 from vla_ros.policy.models.expert import ActionExpert, PrefixKeys
 from vla_ros.policy.models.flow import euler_sample
 from vla_ros.policy.models.language import InstructionEncoder
-from vla_ros.policy.models.vision import ImageEncoder
+from vla_ros.policy.models.vision import ImageEncoder, Look
 
-GROUNDING = 7
-"""Size of the grounding: asked object x y z and sine and cosine of its turn, asked bin x y."""
+PLACE = 5
+"""What is said of an object or a bin: x y z, sine and cosine of its turn."""
+
+GROUNDING = PLACE + 2
+"""Size of the grounding: the asked object's place, the asked bin's x y."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +86,15 @@ class Readings(NamedTuple):
 
     Attributes:
         target: Where the asked object and bin are. Shape (B, GROUNDING).
-        scene: x y of every object and bin. Shape (B, objects + bins, 2).
+        log_heat: Where each camera sees each place, as in `Look`. Shape (B, C, P, h * w).
+        scene: Place of every object and bin. Shape (B, P, PLACE).
         object_logits: Which object the words ask for. Shape (B, objects).
         bin_logits: Which bin the words name. Shape (B, bins).
     """
 
     target: Tensor
     scene: Tensor
+    log_heat: Tensor
     object_logits: Tensor
     bin_logits: Tensor
 
@@ -121,6 +127,7 @@ class Nano(nn.Module):
                 width=sizes.image_width,
                 channels=sizes.channels,
                 keypoints=sizes.keypoints,
+                landmarks=sizes.objects + sizes.bins,
                 condition_dim=said,
                 token_width=width,
             )
@@ -133,7 +140,7 @@ class Nano(nn.Module):
         self.grounding_token = nn.Sequential(
             nn.Linear(GROUNDING, width), nn.SiLU(), nn.Linear(width, width)
         )
-        self.readout = nn.Parameter(torch.randn(2, width) * 0.02)
+        self.readout = nn.Parameter(torch.randn(1, width) * 0.02)
         self.readout_instruction = nn.Linear(said, width)
         self.blocks = nn.ModuleList(
             Block(width, sizes.heads, sizes.hidden) for _ in range(sizes.prefix_blocks)
@@ -148,8 +155,9 @@ class Nano(nn.Module):
             hidden=sizes.hidden,
             layers=sizes.expert_blocks,
         )
-        self.target_head = _head(width, GROUNDING)
-        self.scene_head = _head(width, 2 * (sizes.objects + sizes.bins))
+        places = sizes.objects + sizes.bins
+        seen = sizes.cameras * (3 + sizes.channels[0])
+        self.scene_head = _head(width + sizes.state_dim + places + seen, width, PLACE)
         self.object_head = nn.Linear(said, sizes.objects)
         self.bin_head = nn.Linear(said, sizes.bins)
 
@@ -157,7 +165,7 @@ class Nano(nn.Module):
         """Modules that stay float32 when the rest is bfloat16: words, state, inputs, heads."""
         yield from (self.language, self.state_token, self.grounding_token)
         yield from (self.expert.action_in, self.expert.action_out)
-        yield from (self.target_head, self.scene_head, self.object_head, self.bin_head)
+        yield from (self.scene_head, self.object_head, self.bin_head)
         for camera in self.cameras:
             yield camera.get_submodule("keypoint_token")
 
@@ -191,17 +199,17 @@ class Nano(nn.Module):
             self.instruction_tokens(instruction).view(batch, 2, -1),
             self.state_token(state).to(dtype)[:, None],
         ]
+        looks: list[Look] = []
         if images is not None:
-            tokens += [
-                camera(images[:, index], instruction) for index, camera in enumerate(self.cameras)
-            ]
+            looks = [camera(images[:, i], instruction) for i, camera in enumerate(self.cameras)]
+            tokens += [look.tokens for look in looks]
             tokens.append(self.readout + self.readout_instruction(instruction)[:, None])
         x = torch.cat(tokens, dim=1)
         for block in self.blocks:
             x = block(x)
         readings = None
         if images is not None:
-            readings = self._read(x[:, -2:], instruction)
+            readings = self._read(looks, x[:, -1], state, instruction)
             if grounding is None:
                 grounding = readings.target
             elif callable(grounding):
@@ -211,15 +219,25 @@ class Nano(nn.Module):
         x = torch.cat([x, self.grounding_token(grounding).to(dtype)[:, None]], dim=1)
         return Prefix(self.prefix_keys(x), instruction, readings)
 
-    def _read(self, readouts: Tensor, instruction: Tensor) -> Readings:
-        """What the auxiliary heads make of the readout tokens. All float32."""
+    def _read(
+        self, looks: Sequence[Look], readout: Tensor, state: Tensor, instruction: Tensor
+    ) -> Readings:
+        """What the auxiliary heads make of looks and readout token. All float32."""
         said = instruction.float()
-        target, scene = readouts.float().unbind(dim=1)
+        objects, places = self.sizes.objects, self.sizes.objects + self.sizes.bins
+        shared = torch.cat([readout.float(), state], dim=-1)[:, None].expand(-1, places, -1)
+        names = torch.eye(places, device=state.device).expand(len(state), -1, -1)
+        seen = [look.landmarks for look in looks]
+        scene = self.scene_head(torch.cat([shared, names, *seen], dim=-1))
+        object_logits, bin_logits = self.object_head(said), self.bin_head(said)
+        asked = object_logits.softmax(dim=-1)[:, None] @ scene[:, :objects]
+        place = bin_logits.softmax(dim=-1)[:, None] @ scene[:, objects:, :2]
         return Readings(
-            target=self.target_head(target),
-            scene=self.scene_head(scene).view(len(said), -1, 2),
-            object_logits=self.object_head(said),
-            bin_logits=self.bin_head(said),
+            target=torch.cat([asked, place], dim=-1)[:, 0],
+            scene=scene,
+            log_heat=torch.stack([look.log_heat[:, :places] for look in looks], dim=1),
+            object_logits=object_logits,
+            bin_logits=bin_logits,
         )
 
     def velocity(self, prefix: Prefix, noisy: Tensor, time: Tensor) -> Tensor:
@@ -236,7 +254,12 @@ class Nano(nn.Module):
         return euler_sample(one_draw, noise, num_steps=num_steps)
 
 
-def _head(width: int, out: int) -> nn.Sequential:
+def _head(width: int, hidden: int, out: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, out)
+        nn.Linear(width, hidden),
+        nn.SiLU(),
+        nn.LayerNorm(hidden),
+        nn.Linear(hidden, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, out),
     )
