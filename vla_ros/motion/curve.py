@@ -20,8 +20,8 @@ MAX_MARGIN = 0.05
 class Curve:
     """Cubic spline through the rows: position, velocity and acceleration are continuous.
 
-    In the first and last interval the acceleration is constant (parabolic run-out), so that noise in
-    the outer rows is not extrapolated, and so that the curve may be read up to a row beyond its ends.
+    The first two and the last two intervals share one cubic ("not a knot"), so that a plan says
+    nothing more at its ends than its rows do; the curve may be read half a row beyond them.
 
     Attributes:
         rows: Number of rows T.
@@ -49,12 +49,15 @@ class Curve:
         coefficients[:, 3] = (right - left) / 6.0
         return cls(rows=count, dt_s=dt_s, coefficients=coefficients)
 
-    def sample(self, row: FloatArray, rate: float) -> FloatArray:
+    def sample(
+        self, row: FloatArray, rate: float | FloatArray = 1.0, change: float | FloatArray = 0.0
+    ) -> FloatArray:
         """Position, velocity and acceleration at the fractional rows ``row`` (n,).
 
         Args:
             row: Where on the plan. Shape (n,).
-            rate: Speed of execution; 1 is as planned, 0.5 half as fast.
+            rate: Speed of execution; 1 is as planned, 0.5 half as fast. One, or (n, 1).
+            change: Change of the rate, in [1/s]. One, or (n, 1).
 
         Returns:
             Shape (3, n, N).
@@ -62,12 +65,12 @@ class Curve:
         index = np.clip(row.astype(np.int64), 0, len(self.coefficients) - 1)
         u = (row - index)[:, None]
         c0, c1, c2, c3 = self.coefficients[index].swapaxes(0, 1)
-        speed = rate / self.dt_s
         out = np.empty((3, len(row), self.coefficients.shape[2]))
         c3u = c3 * u
+        slope = ((3.0 * c3u + 2.0 * c2) * u + c1) / self.dt_s
         out[0] = ((c3u + c2) * u + c1) * u + c0
-        out[1] = ((3.0 * c3u + 2.0 * c2) * u + c1) * speed
-        out[2] = (6.0 * c3u + 2.0 * c2) * speed**2
+        out[1] = slope * rate
+        out[2] = (6.0 * c3u + 2.0 * c2) * np.square(rate / self.dt_s) + slope * change
         return out
 
 
@@ -81,7 +84,9 @@ def _second_derivative(count: int) -> FloatArray:
     for i in range(1, count - 1):
         left[i, i - 1 : i + 2] = (1.0 / 6.0, 4.0 / 6.0, 1.0 / 6.0)
         right[i, i - 1 : i + 2] = (1.0, -2.0, 1.0)
-    left[0, 1] = left[-1, -2] = -1.0
+    left[0, 1] = left[-1, -2] = -1.0 if count == 3 else -2.0
+    if count > 3:
+        left[0, 2] = left[-1, -3] = 1.0
     return np.linalg.solve(left, right)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from vla_ros.motion.curve import Curve, bend_inside
 from vla_ros.motion.guard import stoppable, violation
 from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused
 from vla_ros.motion.ruckig_moves import Mover
-from vla_ros.motion.scaling import time_scale
+from vla_ros.motion.scaling import Pace, demand
 from vla_ros.motion.seam import fade
 from vla_ros.motion.setpoint import LIMITED_POSITION
 from vla_ros.motion.timeline import Piece, Segment
@@ -67,21 +68,26 @@ class Follower:
         Raises:
             MotionRefused: No way inside the limits.
         """
-        step = self.period_s / curve.dt_s
-        row = _grid(first_row, last_row, step)
-        asked = curve.sample(row, 1.0)
+        row = _grid(first_row, last_row, self.period_s / curve.dt_s)
+        asked = curve.sample(row)
         plan = bend_inside(asked, self.bend)
-        scale, limited = time_scale(plan, self.period_s, self.limits)
+        factors, limited = demand(plan, self.period_s, self.limits)
         if plan is not asked:
             bent = np.abs(plan[0] - asked[0]).max(axis=0) > 1e-6
             limited = limited | (bent * LIMITED_POSITION).astype(np.uint8)
-        problem = "it would have to run that slowly"
-        for slower in SLOWER if scale <= self.max_time_scale else ():
-            factor = scale * slower * (SCALE_MARGIN if scale * slower > 1.0 else 1.0)
-            if factor > 1.0:
-                row = _grid(first_row, last_row, step / factor)
-                plan = bend_inside(curve.sample(row, 1.0 / factor), self.bend)
-            on_plan = Segment(state="TRACKING", limited=limited, time_scale=factor)
+        end, planned_s = plan[0, -1], len(row) * self.period_s
+        scale, problem = np.ones(len(row)), ""
+        for slower in SLOWER:
+            if limited.any() or slower > 1.0:
+                pace = Pace.of(factors * (slower * SCALE_MARGIN), self.period_s)
+                if pace.duration_s > self.max_time_scale * planned_s:
+                    if not problem:
+                        self._refuse(pace.duration_s / planned_s, limited)
+                    break
+                time, rate, change = pace.on_grid(self.period_s)
+                row, scale = first_row + time / curve.dt_s, 1.0 / rate
+                plan = curve.sample(row, rate[:, None], change[:, None])
+                plan = bend_inside(plan, self.bend)
             for samples, ramp in self._ways(state, plan):
                 problem = violation(samples, self.period_s, self.limits)
                 if problem:
@@ -94,18 +100,26 @@ class Follower:
                 tail = self.mover.stop(samples[:, -1]).on_grid(self.period_s)
                 problem = violation(tail, self.period_s, self.limits)
                 if not problem:
-                    return self._pieces(samples, ramp, tail[:, 1:], row[:count], rows, on_plan)
-        if scale > self.max_time_scale:
-            raise MotionRefused(
-                f"The plan would have to run {scale:.3g} times slower to keep the limits, expected at "
-                f"most {self.max_time_scale:.3g} times; joints that ask for it: "
-                f"{_named(self.limits.names, limited)}. Check units and limits; if the rows carry "
-                f"noise, declare it (smoothing.noise_rad)."
-            )
-        move = self._to_rest(state, plan[0, -1])
+                    on_plan = Piece(
+                        segment=Segment(state="TRACKING", limited=limited),
+                        samples=samples,
+                        row=row[:count],
+                        reference=_between_rows(rows, row[:count]),
+                        time_scale=scale[:count],
+                    )
+                    return _pieces(on_plan, ramp, tail[:, 1:])
+        move = self._to_rest(state, end)
         if move is None:
             raise MotionRefused(f"The plan cannot be reached inside the limits: {problem}.")
-        return [Piece(segment=Segment(state="RAMPING", limited=limited), samples=move)]
+        return [Piece.outside_plans(Segment(state="RAMPING", limited=limited), move)]
+
+    def _refuse(self, scale: float, limited: NDArray[np.uint8]) -> NoReturn:
+        raise MotionRefused(
+            f"The plan would have to run {scale:.3g} times slower to keep the limits, expected at "
+            f"most {self.max_time_scale:.3g} times; joints that ask for it: "
+            f"{_named(self.limits.names, limited)}. Check units and limits; if the rows carry noise, "
+            f"declare it (smoothing.noise_rad)."
+        )
 
     def _ways(self, state: FloatArray, plan: FloatArray) -> Iterator[tuple[FloatArray, int]]:
         """Ways onto the plan, and for each the number of samples spent on a Ruckig move."""
@@ -144,46 +158,19 @@ class Follower:
         ok = not violation(samples, self.period_s, self.limits)
         return samples if ok and stoppable(samples, self.limits).all() else None
 
-    def _pieces(
-        self,
-        samples: FloatArray,
-        ramp: int,
-        tail: FloatArray,
-        row: FloatArray,
-        rows: FloatArray,
-        on_plan: Segment,
-    ) -> list[Piece]:
-        reference = _between_rows(rows, row)
-        pieces = []
-        if ramp:
-            ramping = Segment(
-                state="RAMPING", limited=on_plan.limited, time_scale=on_plan.time_scale
-            )
-            pieces.append(
-                Piece(
-                    segment=ramping,
-                    samples=samples[:, :ramp],
-                    row=row[:ramp],
-                    reference=reference[:ramp],
-                )
-            )
-        pieces.append(
-            Piece(
-                segment=on_plan,
-                samples=samples[:, ramp:],
-                row=row[ramp:],
-                reference=reference[ramp:],
-            )
-        )
-        braking = Segment(state="BRAKING", limited=np.zeros_like(on_plan.limited), reason=ENDED)
-        pieces.append(
-            Piece(
-                segment=braking,
-                samples=tail,
-                reference=np.repeat(reference[-1:], tail.shape[1], axis=0),
-            )
-        )
-        return pieces
+
+def _pieces(on_plan: Piece, ramp: int, tail: FloatArray) -> list[Piece]:
+    """The way onto and along the plan in its two states, and the brake after it."""
+    still = np.zeros_like(on_plan.segment.limited)
+    brake = Piece.outside_plans(
+        Segment(state="BRAKING", limited=still, reason=ENDED),
+        tail,
+        np.broadcast_to(on_plan.reference[-1], tail.shape[1:]),
+    )
+    if not ramp:
+        return [on_plan, brake]
+    ramping = Segment(state="RAMPING", limited=on_plan.segment.limited)
+    return [on_plan.part(slice(0, ramp), ramping), on_plan.part(slice(ramp, None)), brake]
 
 
 def _grid(first_row: float, last_row: float, step: float) -> FloatArray:

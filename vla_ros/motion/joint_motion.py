@@ -215,7 +215,7 @@ class JointMotion:
         line, tick = self._line, self._tick + 1
         samples = self._mover.stop(line.state(tick)).on_grid(self._period_ns * 1e-9)
         segment = Segment(state="BRAKING", limited=self._still, reason=STOPPED)
-        line.splice(tick, [Piece(segment=segment, samples=samples)], self._tick)
+        line.splice(tick, [Piece.outside_plans(segment, samples)], self._tick)
 
     def go_to(self, q: FloatArray, now_ns: int, speed: float = 1.0) -> float:
         """Move to ``q`` (N,) and rest there, all joints arriving together; replaces any plan.
@@ -263,7 +263,7 @@ class JointMotion:
             if move is None:
                 raise MotionRefused(f"Ruckig finds no way to {target.tolist()}.")
             samples = np.concatenate([brake[:, :-1], move.on_grid(period_s)], axis=1)
-        piece = Piece(segment=Segment(state="RAMPING", limited=self._still), samples=samples)
+        piece = Piece.outside_plans(Segment(state="RAMPING", limited=self._still), samples)
         line.splice(tick, [piece], self._tick)
         return float((samples.shape[1] - 1) * period_s)
 
@@ -287,7 +287,7 @@ class JointMotion:
             velocity=state[1],
             acceleration=state[2],
             row=line.row(tick),
-            time_scale=segment.time_scale,
+            time_scale=line.time_scale(tick),
             limited=segment.limited,
             reference=reference,
         )
@@ -327,7 +327,9 @@ class JointMotion:
             elif now_ns > self._brake_ns:
                 # The robot followed the last window, and is in its brake.
                 brake = self._mover.stop(line.states(np.array([self._brake_ns]))[:, 0])
-                state = brake.sample(np.array([(now_ns - self._brake_ns) * 1e-9]))[:, 0]
+                braked_s = (now_ns - self._brake_ns) * 1e-9
+                state = brake.sample(np.array([braked_s]))[:, 0]
+                state[1:] *= braked_s < brake.duration_s
                 self._restart(state, now_ns, "ticks were missed")
         self._now_ns = max(now_ns, self._now_ns)
 
@@ -340,7 +342,7 @@ class JointMotion:
         self._brake_ns = None
         if state[1:].any():
             samples = self._mover.stop(state).on_grid(period_s)
-            self._timeline.splice(1, [Piece(segment=segment, samples=samples[:, 1:])], 0)
+            self._timeline.splice(1, [Piece.outside_plans(segment, samples[:, 1:])], 0)
 
     def _checked_rows(self, positions: FloatArray, dt_ns: int) -> FloatArray:
         rows = np.array(positions, dtype=np.float64)

@@ -1,39 +1,105 @@
-"""How much slower a plan must run to be feasible: one factor for all joints, so the path is kept.
+"""Where a plan must run slower to be feasible: one pace for all joints, so the path is kept.
 
-Executed ``scale`` times slower, a path has velocities, accelerations and jerks divided by ``scale``,
-``scale^2`` and ``scale^3``.
+Executed ``n`` times slower, a path has velocities, accelerations and jerks divided by ``n``, ``n^2``
+and ``n^3``. Each sample of the plan thus asks for a pace; the pace that is run is the smallest one
+asked for nearby, smoothed, so that slowing down is itself smooth. Where nothing asks, the plan runs
+as planned.
 
 Axis letters: N joints, n samples.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.motion.limits import FloatArray, MotionLimits
 from vla_ros.motion.setpoint import LIMITED_ACCELERATION, LIMITED_JERK, LIMITED_VELOCITY
+from vla_ros.motion.timeline import hermite
+
+REACH_S = 0.15
 
 
-def time_scale(
+def demand(
     samples: FloatArray, period_s: float, limits: MotionLimits
-) -> tuple[float, NDArray[np.uint8]]:
-    """Smallest factor on the duration that brings every joint inside its limits, at least 1.
+) -> tuple[FloatArray, NDArray[np.uint8]]:
+    """How many times slower each sample of a plan must run, for every joint to be inside its limits.
 
     Args:
-        samples: Position, velocity, acceleration of the unscaled plan. Shape (3, n, N).
+        samples: Position, velocity, acceleration of the plan as planned. Shape (3, n, N).
         period_s: Time between samples, in [s].
         limits: Of the N joints.
 
     Returns:
-        The factor, and per joint the bits of the limits that ask for one above 1. Shape (N,).
+        The factors, at least 1, of shape (n,), and per joint the bits of the limits that ask for one
+        above 1, of shape (N,).
     """
-    if samples.shape[1] < 2:
-        return 1.0, np.zeros(limits.size, dtype=np.uint8)
-    velocity = np.abs(samples[1]).max(axis=0) / limits.velocity
-    acceleration = np.sqrt(np.abs(samples[2]).max(axis=0) / limits.acceleration)
-    jerk = np.abs(np.diff(samples[2], axis=0)).max(axis=0) / period_s / limits.jerk
-    factors = np.stack([velocity, acceleration, np.cbrt(jerk)])
-    bits = np.array([LIMITED_VELOCITY, LIMITED_ACCELERATION, LIMITED_JERK], dtype=np.uint8)
-    limited = (bits[:, None] * (factors > 1.0)).sum(axis=0, dtype=np.uint8)
-    return max(1.0, float(factors.max())), limited
+    jerk = np.zeros_like(samples[2])
+    if samples.shape[1] > 1:
+        step = np.abs(np.diff(samples[2], axis=0)) / period_s
+        jerk[:-1] = step
+        jerk[1:] = np.maximum(jerk[1:], step)
+    used = np.stack(
+        [
+            np.abs(samples[1]) / limits.velocity,
+            np.abs(samples[2]) / limits.acceleration,
+            jerk / limits.jerk,
+        ]
+    )
+    worst = used.max(axis=1)
+    limited = ((worst > 1.0) * _BITS[:, None]).sum(axis=0, dtype=np.uint8)
+    if not limited.any():
+        return np.ones(samples.shape[1]), limited
+    factors = used.max(axis=2)
+    factors[1] = np.sqrt(factors[1])
+    factors[2] = np.cbrt(factors[2])
+    return np.maximum(factors.max(axis=0), 1.0), limited
+
+
+_BITS = np.array([LIMITED_VELOCITY, LIMITED_ACCELERATION, LIMITED_JERK], dtype=np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pace:
+    """Planned time as a smooth function of the time that passes.
+
+    Attributes:
+        passed_s: Time that passes until each node. Shape (n,).
+        nodes: Planned time, its rate and the change of its rate, at the nodes. Shape (3, n, 1).
+    """
+
+    passed_s: FloatArray
+    nodes: FloatArray
+
+    @classmethod
+    def of(cls, factors: FloatArray, period_s: float) -> Pace:
+        """The pace for samples that must run ``factors`` (n,) times slower, planned every period."""
+        reach = max(1, round(REACH_S / period_s))
+        padded = np.pad(1.0 / factors, 2 * reach, mode="edge")
+        slowest = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).min(axis=1)
+        u = np.arange(-reach, reach + 1) / (reach + 1)
+        kernel = (1.0 - u**2) ** 3
+        rate = np.convolve(slowest, kernel / kernel.sum(), mode="valid")
+        slope = np.gradient(rate, period_s) if len(rate) > 1 else np.zeros(1)
+        slowness = 1.0 / rate
+        passed = np.zeros(len(rate))
+        np.cumsum(0.5 * (slowness[1:] + slowness[:-1]) * period_s, out=passed[1:])
+        planned = np.arange(len(rate)) * period_s
+        return cls(passed_s=passed, nodes=np.stack([planned, rate, rate * slope])[..., None])
+
+    @property
+    def duration_s(self) -> float:
+        """Time that passes from the first to the last node."""
+        return float(self.passed_s[-1])
+
+    def on_grid(self, period_s: float) -> FloatArray:
+        """Planned time, its rate and the change of its rate, each period. Shape (3, n)."""
+        if len(self.passed_s) == 1:
+            return self.nodes[..., 0]
+        t = np.arange(int(self.duration_s / period_s + 1e-9) + 1) * period_s
+        left = np.clip(np.searchsorted(self.passed_s, t, side="right") - 1, 0, len(self.passed_s) - 2)
+        step = self.passed_s[left + 1] - self.passed_s[left]
+        u = (t - self.passed_s[left]) / step
+        return hermite(self.nodes[:, left], self.nodes[:, left + 1], u, step[:, None])[..., 0]

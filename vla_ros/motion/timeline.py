@@ -27,31 +27,55 @@ class Segment:
     Attributes:
         state: What the group does during it.
         reason: Why, where nobody asked for motion.
-        time_scale: Duration over planned duration.
         limited: Bits of the limits that changed the plan. Shape (N,), uint8.
     """
 
     state: MotionState
     limited: NDArray[np.uint8]
     reason: str = ""
-    time_scale: float = 1.0
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Piece:
     """Samples of one segment, to be put on the timeline.
 
     Attributes:
         segment: What they have in common.
         samples: Position, velocity, acceleration. Shape (3, n, N).
-        row: Fractional row of the plan; NaN outside plans. Shape (n,).
         reference: What was asked for, before smoothing and limits. Shape (n, N).
+        row: Fractional row of the plan; NaN outside plans. Shape (n,).
+        time_scale: How many times slower than planned; 1 outside plans. Shape (n,).
     """
 
     segment: Segment
     samples: FloatArray
-    row: FloatArray | None = None
-    reference: FloatArray | None = None
+    reference: FloatArray
+    row: FloatArray
+    time_scale: FloatArray
+
+    @classmethod
+    def outside_plans(
+        cls, segment: Segment, samples: FloatArray, reference: FloatArray | None = None
+    ) -> Piece:
+        """A piece of no plan, by default with its own positions as the reference."""
+        count = samples.shape[1]
+        return cls(
+            segment=segment,
+            samples=samples,
+            reference=samples[0] if reference is None else reference,
+            row=np.full(count, np.nan),
+            time_scale=np.ones(count),
+        )
+
+    def part(self, samples: slice, segment: Segment | None = None) -> Piece:
+        """Some of the samples, of the same or another segment."""
+        return Piece(
+            segment=segment or self.segment,
+            samples=self.samples[:, samples],
+            reference=self.reference[samples],
+            row=self.row[samples],
+            time_scale=self.time_scale[samples],
+        )
 
 
 class Timeline:
@@ -68,6 +92,7 @@ class Timeline:
         self._first = -HISTORY
         self._samples = np.stack([p + t * (v + 0.5 * a * t), v + a * t, a + 0.0 * t])
         self._row = np.full(HISTORY + 1, np.nan)
+        self._scale = np.ones(HISTORY + 1)
         self._reference = self._samples[0].copy()
         self._segments = [segment]
         self._segment_at = np.zeros(HISTORY + 1, dtype=np.int64)
@@ -99,6 +124,10 @@ class Timeline:
     def row(self, tick: int) -> float:
         """Fractional row at a sample."""
         return float(self._row[self._index(tick)])
+
+    def time_scale(self, tick: int) -> float:
+        """How many times slower than planned a sample is executed."""
+        return float(self._scale[self._index(tick)])
 
     def reference(self, tick: int) -> FloatArray:
         """What was asked for at a sample. Shape (N,)."""
@@ -136,12 +165,14 @@ class Timeline:
         kept = slice(begin, max(keep, begin))
         samples = [self._samples[:, kept]]
         row = [self._row[kept]]
+        scale = [self._scale[kept]]
         reference = [self._reference[kept]]
         segment_at = [self._segment_at[kept]]
         if held > 0:
             # The group rests between the last sample and the switch.
             samples.append(np.repeat(self._samples[:, -1:], held, axis=1))
             row.append(np.full(held, np.nan))
+            scale.append(np.ones(held))
             reference.append(np.repeat(self._reference[-1:], held, axis=0))
             segment_at.append(np.repeat(self._segment_at[-1:], held))
         used = int(self._segment_at[begin]) if begin < len(self._segment_at) else 0
@@ -149,26 +180,30 @@ class Timeline:
         for piece in pieces:
             count = piece.samples.shape[1]
             samples.append(piece.samples)
-            row.append(np.full(count, np.nan) if piece.row is None else piece.row)
-            reference.append(piece.samples[0] if piece.reference is None else piece.reference)
+            row.append(piece.row)
+            scale.append(piece.time_scale)
+            reference.append(piece.reference)
             segment_at.append(np.full(count, used + len(segments)))
             segments.append(piece.segment)
         self._samples = np.concatenate(samples, axis=1)
         self._row = np.concatenate(row)
+        self._scale = np.concatenate(scale)
         self._reference = np.concatenate(reference)
         self._segment_at = np.concatenate(segment_at) - used
         self._segments = segments
         self._first += begin
 
 
-def hermite(left: FloatArray, right: FloatArray, u: FloatArray, step_s: float) -> FloatArray:
+def hermite(
+    left: FloatArray, right: FloatArray, u: FloatArray, step_s: float | FloatArray
+) -> FloatArray:
     """The quintic between two states, as trajectory controllers interpolate.
 
     Args:
         left: Position, velocity, acceleration at the start. Shape (3, n, N).
         right: The same at the end. Shape (3, n, N).
         u: Fraction of the step, 0 to 1. Shape (n,).
-        step_s: Duration of the step, in [s].
+        step_s: Duration of the step, in [s]; one, or one per pair of states (n, 1).
 
     Returns:
         Position, velocity, acceleration. Shape (3, n, N).

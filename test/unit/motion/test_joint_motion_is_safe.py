@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from motion_rig import MS, Rig, arm_limits, assert_obeys, jtc_samples
+from motion_rig import MS, Rig, arm_limits
 
 JOINTS = 2
 LIMITS = arm_limits(JOINTS, reach=1.5)
