@@ -54,7 +54,7 @@ def provide(root: Path, progress: Progress) -> bool:
                 f"python3.{sys.version_info.minor}-venv; then the same make command again.",
             )
             progress.run(
-                [python, "-m", "pip", "install", "--upgrade", "pip>=24"],
+                [python, "-m", "pip", "install", "--upgrade", "pip==26.3"],
                 env=environment,
                 advice=_PIP_ADVICE,
             )
