@@ -94,7 +94,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "wrong shape": (
         lambda f: _edit(f / "model.safetensors", lambda t: t.update(readout=torch.zeros(2, 3))),
-        r"'readout' expected shape \(2, 32\), got \(2, 3\)",
+        r"'readout' expected shape \(1, 32\), got \(2, 3\)",
     ),
     "not a number": (lambda f: _edit(f / "model.safetensors", _set_nan), "readout.*NaN"),
     "truncated": (lambda f: _cut(f / "model.safetensors"), "damaged or truncated"),

@@ -58,8 +58,11 @@ def test_shifts_move_the_picture_by_whole_pixels() -> None:
     image = np.arange(6 * 6, dtype=np.uint8).reshape(1, 1, 6, 6, 1).repeat(3, axis=-1)
     found = set()
     for seed in range(60):
-        out = shifted(np.random.default_rng(seed), image, (1,))[0, 0, 2:4, 2:4, 0]
-        found.add(int(out[0, 0]) - int(image[0, 0, 2, 2, 0]))
+        out, moved = shifted(np.random.default_rng(seed), image, (1,))
+        step = int(out[0, 0, 2, 2, 0]) - int(image[0, 0, 2, 2, 0])
+        right, down = moved[0, 0] * 3  # half the image is 3 pixels
+        assert step == round(-6 * down - right)
+        found.add(step)
     assert found == {dy * 6 + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
 
 

@@ -60,6 +60,9 @@ def tiny_episode(rng: np.random.Generator, count: int, episode: int) -> FrameArr
     scene[..., 0] = rng.uniform(0.25, 0.46, (count, 5))
     scene[..., 1] = rng.uniform(-0.07, 0.07, (count, 5))
     scene[..., 3] = rng.uniform(-0.7, 0.7, (count, 5))
+    pixels = np.full((count, 2, 5, 2), 9.0, np.float32)
+    pixels[:, 0, :, 0] = scene[..., 1] * 200 / 32
+    pixels[:, 0, :, 1] = (scene[..., 0] - 0.35) * 100 / 16
     for row in range(count):
         for place in range(5):
             x = int(32 + scene[row, place, 1] * 200)
@@ -77,6 +80,7 @@ def tiny_episode(rng: np.random.Generator, count: int, episode: int) -> FrameArr
         actions=actions,
         target=target,
         scene=scene,
+        pixels=pixels,
         eligible=np.ones(count, bool),
         episode=np.full(count, episode, np.int32),
         frame=np.arange(count, dtype=np.int32),

@@ -110,6 +110,8 @@ class ImageEncoder(nn.Module):
         super().__init__()
         if height % PATCH or width % PATCH:
             raise ValueError(f"Image size must be a multiple of {PATCH}, got {height} x {width}.")
+        if landmarks > keypoints:
+            raise ValueError(f"{landmarks} landmarks need as many key points, got {keypoints}.")
         c1, c2, c3 = channels
         self.landmarks = landmarks
         self.stem = nn.Conv2d(3, c1, 8, stride=4, padding=2)
