@@ -6,6 +6,7 @@ found as they appear; those of lockstep and of lifecycle machinery are left out.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,6 @@ from ament_index_python.packages import get_package_share_directory
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Qos
-from rosidl_runtime_py.utilities import get_message
 from vla_ros_msgs.msg import Episode
 
 from vla_ros.data.definitions import Definitions, UnknownTypeError
@@ -122,7 +122,9 @@ class EpisodeRecorder(VlaNode[Parameters]):
         def take(message: bytes) -> None:
             self._take(topic, message, latched)
 
-        made = self.create_subscription(get_message(type_name), topic, take, profile, raw=True)
+        package, kind, short = type_name.split("/")
+        message_type = getattr(importlib.import_module(f"{package}.{kind}"), short)
+        made = self.create_subscription(message_type, topic, take, profile, raw=True)
         self.on_release(lambda: self.destroy_subscription(made))
 
     def _take(self, topic: str, message: bytes, latched: bool) -> None:

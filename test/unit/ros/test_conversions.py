@@ -79,11 +79,10 @@ def test_an_image_with_other_strides_comes_back():
     assert np.array_equal(rgb_from(image_msg(rgb, 5, "optical")), rgb)
 
 
-@given(
-    positions=st.dictionaries(
-        st.text("abcäß_", min_size=1, max_size=5), st.floats(-9, 9), max_size=5
-    )
-)
+names = st.text("abcäß_", min_size=1, max_size=5)
+
+
+@given(positions=st.dictionaries(names, st.floats(-9, 9), max_size=5))
 @quick
 def test_joint_states_come_back_with_and_without_velocities(positions):
     assert positions_from(over_the_wire(joint_state_msg(7, positions))) == positions
