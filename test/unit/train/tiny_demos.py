@@ -23,7 +23,7 @@ TINY_SIZES = {
     "prefix_blocks": 1,
     "expert_blocks": 1,
     "channels": (8, 8, 16),
-    "keypoints": 4,
+    "keypoints": 6,
     "word_width": 16,
     "instruction_width": 16,
 }
