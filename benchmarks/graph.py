@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import psutil
-from harness import Goal, arguments, at_most, finish
 from vla_ros_msgs.msg import ActionChunk, Commanded
 
+from benchmarks.harness import Goal, arguments, at_most, finish
 from vla_ros.cli.graph_process import demo_graph
 from vla_ros.ros.task_client import TaskClient
 

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from harness import ROOT, Goal, arguments, at_most, finish
 
+from benchmarks.harness import ROOT, Goal, arguments, at_most, finish
 from vla_ros.policy.nano_policy import NanoPolicy
 from vla_ros.policy.protocol import PolicyRequest
 from vla_ros.spaces import Observation

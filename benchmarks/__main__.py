@@ -1,0 +1,30 @@
+"""`python -m benchmarks [NAME ...] [--quick]`: all benchmarks, or those named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = sorted(
+    path.stem for path in Path(__file__).parent.glob("[a-z]*.py") if path.stem != "harness"
+)
+
+
+def main() -> int:
+    """Run each in a process of its own; 0 when every goal of all of them is met."""
+    words = sys.argv[1:]
+    options = [word for word in words if word.startswith("-")]
+    named = [word for word in words if not word.startswith("-")]
+    unknown = sorted(set(named) - set(NAMES))
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    return max(
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options]).returncode
+        for name in named or NAMES
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
