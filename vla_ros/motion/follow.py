@@ -29,7 +29,7 @@ FADE_FACTORS = (1.0, 1.5, 2.25)
 SLOWER = (1.0, 1.25, 2.0)
 SCALE_MARGIN = 1.01
 REJOIN_STEP_S = 0.03
-WORTH_FOLLOWING = 0.5
+WORTH_FOLLOWING = 0.75
 ENDED = "the plan ended without a successor"
 
 
@@ -59,7 +59,7 @@ class Follower:
         """The samples from ``state`` on, ending at rest.
 
         Args:
-            state: Commanded position, velocity, acceleration at the switch. Shape (3, N).
+            state: Commanded position, velocity, acceleration, jerk at the switch. Shape (4, N).
             curve: The plan.
             rows: The plan as it was asked for, before smoothing. Shape (T, N).
             first_row: Fractional row due at the switch.
@@ -108,7 +108,7 @@ class Follower:
                         time_scale=scale[:count],
                     )
                     return _pieces(on_plan, ramp, tail[:, 1:])
-        move = self._to_rest(state, end)
+        move = self._to_rest(state[:3], end)
         if move is None:
             raise MotionRefused(f"The plan cannot be reached inside the limits: {problem}.")
         return [Piece.outside_plans(Segment(state="RAMPING", limited=limited), move)]
@@ -124,7 +124,8 @@ class Follower:
     def _ways(self, state: FloatArray, plan: FloatArray) -> Iterator[tuple[FloatArray, int]]:
         """Ways onto the plan, and for each the number of samples spent on a Ruckig move."""
         count = plan.shape[1]
-        offset = state - plan[:, 0]
+        jerk = (plan[2, min(1, count - 1)] - plan[2, 0]) / self.period_s
+        offset = state - np.concatenate([plan[:, 0], jerk[None]])
         t = np.arange(count) * self.period_s
         for factor in FADE_FACTORS:
             samples = plan.copy()
@@ -133,7 +134,7 @@ class Follower:
             yield samples, 0
         stride = max(1, round(REJOIN_STEP_S / self.period_s))
         for meet in range(stride, count, stride):
-            move = self.mover.to(state, plan[:, meet], at_least_s=t[meet])
+            move = self.mover.to(state[:3], plan[:, meet], at_least_s=t[meet])
             if move is not None and move.duration_s <= t[meet] + 1e-9:
                 yield np.concatenate([move.sample(t[:meet]), plan[:, meet:]], axis=1), meet
                 return

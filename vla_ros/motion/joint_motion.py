@@ -54,7 +54,7 @@ class JointMotion:
         period_ns: int,
         *,
         smoothing_noise_rad: float = 0.0,
-        fade_ns: int = 150_000_000,
+        fade_ns: int = 200_000_000,
         max_time_scale: float = 4.0,
     ) -> None:
         self.limits = limits
@@ -202,7 +202,8 @@ class JointMotion:
         smoothed = smooth(rows, dt_ns * 1e-9, self._noise, self.limits.jerk)
         curve = Curve.through(smoothed, dt_ns * 1e-9)
         try:
-            pieces = self._follower.follow(line.state(tick), curve, rows, first_row, last_row)
+            state = np.concatenate([line.state(tick), line.jerk(tick)[None]])
+            pieces = self._follower.follow(state, curve, rows, first_row, last_row)
         except MotionRefused as refusal:
             self.stop(now_ns)
             self._fault = str(refusal)

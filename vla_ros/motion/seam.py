@@ -1,8 +1,9 @@
 """The seam between what is commanded and a new plan: an offset that fades away.
 
 At the switch the new plan is moved onto the commanded state by adding the difference of position,
-velocity and acceleration; the quintic that takes this difference to nothing keeps the sum twice
-continuously differentiable. After the fade the plan passes unchanged.
+velocity, acceleration and jerk; the polynomial of degree 7 that takes this difference to nothing
+keeps even the jerk of the sum continuous (a quintic would start each seam with a step of jerk, and
+peak higher). After the fade the plan passes unchanged.
 
 Axis letters: N joints, n samples.
 """
@@ -18,7 +19,8 @@ def fade(offset: FloatArray, t_s: FloatArray, duration_s: float) -> FloatArray:
     """The fading offset.
 
     Args:
-        offset: Commanded minus planned position, velocity and acceleration at the switch. Shape (3, N).
+        offset: Commanded minus planned position, velocity, acceleration and jerk at the switch.
+            Shape (4, N).
         t_s: Times since the switch, ascending, in [s]. Shape (n,).
         duration_s: Time after which nothing is left of the offset, in [s].
 
@@ -27,26 +29,28 @@ def fade(offset: FloatArray, t_s: FloatArray, duration_s: float) -> FloatArray:
         ``duration_s``. Shape (3, m, N).
     """
     u = t_s[: np.searchsorted(t_s, duration_s)] / duration_s
-    # Rows: shape functions of position, velocity, acceleration; columns: powers of u.
-    powers = u[:, None] ** np.arange(6)
-    scale = np.array([1.0, duration_s, duration_s**2])
-    by_derivative = []
-    for order in range(3):
-        shapes = powers[:, : 6 - order] @ _DERIVATIVES[order] * (scale / duration_s**order)
-        by_derivative.append(shapes @ offset)
-    return np.stack(by_derivative)
+    powers = u[:, None] ** np.arange(8)
+    scale = duration_s ** np.arange(4)
+    return np.stack(
+        [
+            powers[:, : 8 - order] @ shapes * (scale / duration_s**order) @ offset
+            for order, shapes in enumerate(_SHAPES)
+        ]
+    )
 
 
-# Quintics on [0, 1] that end with value, slope and curvature 0 and start with one of them 1.
-_SHAPES = np.array(
+def _derivative(coefficients: FloatArray) -> FloatArray:
+    return coefficients[1:] * np.arange(1, len(coefficients))[:, None]
+
+
+# Columns: polynomials on [0, 1] that start with value, slope, curvature or jerk 1, all else 0, and
+# end with all of them 0. Rows: powers. Then their first and second derivatives.
+_START = np.array(
     [
-        [1.0, 0.0, 0.0, -10.0, 15.0, -6.0],
-        [0.0, 1.0, 0.0, -6.0, 8.0, -3.0],
-        [0.0, 0.0, 0.5, -1.5, 1.5, -0.5],
+        [1.0, 0.0, 0.0, 0.0, -35.0, 84.0, -70.0, 20.0],
+        [0.0, 1.0, 0.0, 0.0, -20.0, 45.0, -36.0, 10.0],
+        [0.0, 0.0, 1 / 2, 0.0, -5.0, 10.0, -15 / 2, 2.0],
+        [0.0, 0.0, 0.0, 1 / 6, -2 / 3, 1.0, -2 / 3, 1 / 6],
     ]
 ).T
-_DERIVATIVES = (
-    _SHAPES,
-    _SHAPES[1:] * np.arange(1, 6)[:, None],
-    (_SHAPES[1:] * np.arange(1, 6)[:, None])[1:] * np.arange(1, 5)[:, None],
-)
+_SHAPES = (_START, _derivative(_START), _derivative(_derivative(_START)))

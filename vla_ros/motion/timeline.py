@@ -117,6 +117,11 @@ class Timeline:
         """Position, velocity, acceleration at a sample. Shape (3, N)."""
         return self._samples[:, self._index(tick)]
 
+    def jerk(self, tick: int) -> FloatArray:
+        """Jerk of the step to a sample. Shape (N,)."""
+        step = self.state(tick)[2] - self.state(tick - 1)[2]
+        return step / (self.period_ns * 1e-9)
+
     def segment(self, tick: int) -> Segment:
         """The segment that a sample belongs to."""
         return self._segments[self._segment_at[self._index(tick)]]
