@@ -37,16 +37,30 @@ class Goal:
         self.feedback: list[Any] = []
         self._graph = graph
         message = UUID(uuid=np.frombuffer(self.id, dtype=np.uint8))
-        sent = client.send_goal_async(
-            request, lambda m: self.feedback.append(m.feedback), goal_uuid=message
-        )
-        graph.wait(sent.done, "the goal to be accepted")
-        self._handle = sent.result()
+        self._handle: Any = None
+        for _ in range(6):  # a server that has just been started again may miss the first request
+            sent = client.send_goal_async(
+                request, lambda m: self.feedback.append(m.feedback), goal_uuid=message
+            )
+            sent.add_done_callback(self._answered)
+            if graph.waits(lambda: self._handle is not None, 5.0):
+                break
+        assert self._handle is not None, "the goal was not accepted"
         self._result = self._handle.get_result_async()
+
+    def _answered(self, future: Any) -> None:
+        if future.result().accepted:
+            self._handle = future.result()
 
     @property
     def done(self) -> bool:
         return bool(self._result.done())
+
+    def wait(self, condition: Callable[[], bool], what: str, timeout_s: float = STEP_S) -> None:
+        """Wait for something that the goal must bring about before it ends."""
+        self._graph.wait(lambda: self.done or condition(), what, timeout_s)
+        if self.done:
+            raise AssertionError(f"the goal ended before {what}: {self.result()}")
 
     def result(self, timeout_s: float = STEP_S) -> Any:
         """Wait for the result message."""
@@ -64,6 +78,7 @@ class RunningGraph:
         self.lines: list[tuple[str, str]] = []
         plan = load_plan("demo.launch.yaml", arguments)
         self._commands = {c.label: c for c in commands(plan)}
+        self._owner: dict[str, ProcessGraph] = {}
         self._graphs = [self._start(list(self._commands.values()))]
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
@@ -101,8 +116,7 @@ class RunningGraph:
 
     def kill(self, label: str) -> None:
         """End one node without a farewell."""
-        graph = next(g for g in reversed(self._graphs) if g.pid(label))
-        os.kill(graph.pid(label), 9)
+        os.kill(self._owner[label].pid(label), 9)
 
     def start_again(self, label: str) -> None:
         self._graphs.append(self._start([self._commands[label]]))
@@ -110,6 +124,7 @@ class RunningGraph:
     def _start(self, todo: list[Command]) -> ProcessGraph:
         graph = ProcessGraph(todo, lambda label, line: self.lines.append((label, line)))
         graph.start()
+        self._owner.update(dict.fromkeys((c.label for c in todo), graph))
         return graph
 
     # Waiting.
@@ -118,10 +133,19 @@ class RunningGraph:
         """Handle callbacks until the condition holds; fails in words when time is up."""
         end = time.monotonic() + timeout_s
         while not condition():
-            if time.monotonic() > end:
+            gone = self._graphs[0].wait(0.0)
+            if gone or time.monotonic() > end:
                 log = "\n".join(f"[{label}] {line}" for label, line in self.lines[-30:])
-                raise AssertionError(f"waited {timeout_s:g} s for {what}; last output:\n{log}")
+                why = "the graph is down" if gone else f"{timeout_s:g} s have passed"
+                raise AssertionError(f"waited for {what}: {why}; last output:\n{log}")
             self._executor.spin_once(timeout_sec=0.05)
+
+    def waits(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Handle callbacks until the condition holds or time is up."""
+        end = time.monotonic() + timeout_s
+        while not condition() and time.monotonic() < end:
+            self._executor.spin_once(timeout_sec=0.05)
+        return condition()
 
     def up(self) -> None:
         """Everything is there and the robot is under command."""

@@ -60,7 +60,7 @@ def test_a_second_task_is_refused_while_the_first_goes_on_and_cancel_brakes(
     graph: RunningGraph,
 ) -> None:
     first = graph.task(BLUE)
-    graph.wait(graph.moving, "the arm to move")
+    first.wait(graph.moving, "the arm to move")
     second = graph.task(RED).result()
     assert second.outcome == Outcome.REFUSED
     assert BLUE in second.message
@@ -77,7 +77,7 @@ def test_a_second_task_is_refused_while_the_first_goes_on_and_cancel_brakes(
 
 def test_a_run_that_continues_the_motion_takes_over_without_a_stop(graph: RunningGraph) -> None:
     first = graph.run(BLUE)
-    graph.wait(graph.moving, "the arm to move")
+    first.wait(graph.moving, "the arm to move")
     since = len(graph.commanded)
     second = graph.run("put the green cube in the yellow bin", continue_motion=True)
     result = first.result()
@@ -104,7 +104,7 @@ def test_a_time_limit_in_ros_time_ends_a_run(graph: RunningGraph) -> None:
 
 def test_stop_ends_the_goal_and_only_resume_lets_the_robot_move_again(graph: RunningGraph) -> None:
     goal = graph.task("put the green cube in the yellow bin")
-    graph.wait(graph.moving, "the arm to move")
+    goal.wait(graph.moving, "the arm to move")
     assert graph.call(Trigger, "control_bridge/stop", Trigger.Request()).success
     result = goal.result()
     assert result.outcome == Outcome.STOPPED

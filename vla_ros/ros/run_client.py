@@ -1,15 +1,33 @@
-"""A client of the `run_policy` action that numbers its goals: sent, alive, ended, cancelled."""
+"""A client of the `run_policy` action that numbers its goals: sent, alive, ended, cancelled.
+
+A request to a server that has just been started again can get lost: the graph still shows the dead
+one. It is sent again under the same goal id, which a server accepts once.
+"""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from rclpy.action import ActionClient
 from rclpy.node import Node
+from unique_identifier_msgs.msg import UUID
 from vla_ros_msgs.action import RunPolicy
 
 from vla_ros.ros.actions import OUTCOME_WORDS
+
+RESEND_POLLS = 10
+
+
+@dataclass(kw_only=True)
+class _Request:
+    number: int
+    goal: RunPolicy.Goal
+    goal_id: UUID
+    polls: int = 0
 
 
 class RunClient:
@@ -27,32 +45,39 @@ class RunClient:
         self._client = ActionClient(node, RunPolicy, "run_policy")
         self._on_alive = on_alive
         self._on_end = on_end
-        self._waiting: tuple[int, RunPolicy.Goal] | None = None
+        self._waiting: _Request | None = None
         self._handles: dict[int, Any] = {}
         self._unwanted: set[int] = set()
         self._generation = 0
 
     def send(self, number: int, goal: RunPolicy.Goal) -> None:
         """Send a goal, as soon as there is a server."""
-        self._waiting = (number, goal)
+        goal_id = UUID(uuid=np.frombuffer(uuid.uuid4().bytes, dtype=np.uint8))
+        self._waiting = _Request(number=number, goal=goal, goal_id=goal_id)
         self.poll()
 
     def poll(self) -> None:
-        """Call it now and then: sends the goal that waits for a server."""
-        if self._waiting is None or not self._client.server_is_ready():
+        """Call it several times a second: sends, and sends again, what was not accepted yet."""
+        request = self._waiting
+        if request is None or not self._client.server_is_ready():
             return
-        (number, goal), self._waiting = self._waiting, None
-        generation = self._generation
-        sent = self._client.send_goal_async(goal, feedback_callback=lambda _: self._on_alive())
-        sent.add_done_callback(lambda future: self._accepted(generation, number, future.result()))
+        if request.polls % RESEND_POLLS == 0:
+            generation = self._generation
+            sent = self._client.send_goal_async(
+                request.goal, lambda _: self._on_alive(), request.goal_id
+            )
+            sent.add_done_callback(
+                lambda future: self._answered(generation, request.number, future.result())
+            )
+        request.polls += 1
 
     def cancel(self, number: int) -> None:
         """Cancel a goal; its end is reported as usual."""
-        if self._waiting is not None and self._waiting[0] == number:
+        if number in self._handles:
+            self._handles[number].cancel_goal_async()
+        elif self._waiting is not None and self._waiting.polls == 0:
             self._waiting = None
             self._on_end(number, "CANCELED", "never sent: there was no policy node")
-        elif number in self._handles:
-            self._handles[number].cancel_goal_async()
         else:
             self._unwanted.add(number)  # its handle is on the way
 
@@ -70,10 +95,13 @@ class RunClient:
         self.forget()
         self._client.destroy()
 
-    def _accepted(self, generation: int, number: int, handle: Any) -> None:
+    def _answered(self, generation: int, number: int, handle: Any) -> None:
+        if not handle.accepted:  # sent twice, and the first has been accepted
+            return
         if generation != self._generation:
             handle.cancel_goal_async()
             return
+        self._waiting = None
         self._on_alive()
         self._handles[number] = handle
         handle.get_result_async().add_done_callback(
