@@ -85,6 +85,8 @@ class ObservationSync(VlaNode[Parameters]):
 
     def _on_image(self, key: str, message: Image) -> None:
         now_ns = self.clock.now_ns()
+        if now_ns == 0:
+            return  # simulated time has not been heard of yet
         stamp_ns = ns_from(message.header.stamp)
         self._diagnostics.event(key, now_ns - stamp_ns)
         refusal = self._observer.push_message(
@@ -103,6 +105,8 @@ class ObservationSync(VlaNode[Parameters]):
 
     def _on_joints(self, message: JointState) -> None:
         now_ns = self.clock.now_ns()
+        if now_ns == 0:
+            return
         stamp_ns = ns_from(message.header.stamp)
         self._diagnostics.event("state", now_ns - stamp_ns)
         self._refused(
@@ -110,9 +114,9 @@ class ObservationSync(VlaNode[Parameters]):
         )
 
     def _observe(self) -> None:
-        if not self.active:
-            return
         now_ns = self.clock.now_ns()
+        if not self.active or now_ns == 0:
+            return
         result = self._observer.observe(now_ns)
         if isinstance(result, Refusal):
             self._refused(result)

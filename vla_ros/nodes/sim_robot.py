@@ -28,6 +28,7 @@ from vla_ros.ros.conversions.times import time_msg
 from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.lockstep_host import LockstepHost
+from vla_ros.ros.pacing import SteadyPace
 from vla_ros.ros.parameters import NodeParameters, parameter
 from vla_ros.ros.spin import run
 from vla_ros.sim.controllers import TrajectoryController, TrajectoryRefused
@@ -38,7 +39,7 @@ CONTROL_NS = 10_000_000
 SETTLE_NS = 1_000_000_000
 """Simulated before the first tick: cubes come to rest, and no stamp is near 0, ROS's "not set"."""
 MOST_BEHIND_NS = 50_000_000
-"""Physics catches up after a stall of this length; beyond it simulated time falls behind."""
+"""A longer stall is not caught up: simulated time falls behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +102,7 @@ class SimRobotNode(VlaNode[Parameters]):
         """Lets time flow."""
         for camera in self._spec.cameras:  # the first picture takes long: shaders are compiled
             self._sim.render(camera.key)
-        self._started = (self.clock.steady_ns(), self._sim.time_ns)
-        self._rtf_mark = self._started
-        self._behind_ns = 0
+        self._pace = SteadyPace(self.clock.steady_ns(), self._sim.time_ns, MOST_BEHIND_NS)
         self.every_steady(1.0, self._report)
         if self._host is not None:
             self._host.start()
@@ -125,12 +124,7 @@ class SimRobotNode(VlaNode[Parameters]):
         )
 
     def _follow_steady_time(self) -> None:
-        steady_ns, sim_ns = self._started
-        due_ns = sim_ns + self.clock.steady_ns() - steady_ns - self._behind_ns
-        lost_ns = due_ns - self._sim.time_ns - MOST_BEHIND_NS
-        if lost_ns > 0:
-            self._behind_ns += lost_ns
-            due_ns -= lost_ns
+        due_ns = self._pace.due_ns(self.clock.steady_ns(), self._sim.time_ns)
         while self._sim.time_ns + CONTROL_NS <= due_ns:
             self._advance()
 
@@ -139,6 +133,8 @@ class SimRobotNode(VlaNode[Parameters]):
         self._sim.step(CONTROL_NS)
         now_ns = self._sim.time_ns
         self.clock.set_ns(now_ns)
+        # The clock goes first, so that what follows is not from the future.
+        self._clock_topic.publish(Clock(clock=time_msg(now_ns)))
         self._joints(
             joint_state_msg(now_ns, self._sim.joint_positions(), self._sim.joint_velocities())
         )
@@ -146,7 +142,6 @@ class SimRobotNode(VlaNode[Parameters]):
             self._render()
         while self._pending and self._pending[0][0] <= now_ns:
             self._pending.popleft()[1]()
-        self._clock_topic.publish(Clock(clock=time_msg(now_ns)))
         if self._host is not None:
             self._host.tick(now_ns)
 
@@ -180,13 +175,11 @@ class SimRobotNode(VlaNode[Parameters]):
         return response
 
     def _report(self) -> None:
-        mark = (self.clock.steady_ns(), self._sim.time_ns)
-        factor = (mark[1] - self._rtf_mark[1]) / max(mark[0] - self._rtf_mark[0], 1)
-        self._rtf_mark = mark
+        factor = self._pace.factor(self.clock.steady_ns(), self._sim.time_ns)
         self._diagnostics.values.update(
             {
                 "real_time_factor": factor,
-                "time_lost [s]": self._behind_ns * 1e-9,
+                "time_lost [s]": self._pace.lost_ns * 1e-9,
                 "trajectories_refused": self._refused,
             }
         )

@@ -3,8 +3,11 @@
 rclpy builds a new wait set, with one Python object for every service and QoS event of the node, for
 each wait, and wakes itself twice after each callback: more than half of the CPU time of a node that
 handles some hundred small messages per second. Here the wait set is kept until an entity is made or
-destroyed, ready subscriptions and timers are called directly and drained, and QoS events (the
-warnings about incompatible profiles) are looked at once a second.
+destroyed, ready subscriptions and timers are called directly, and QoS events (the warnings about
+incompatible profiles) are looked at once a second.
+
+One message of each subscription per turn, in the order in which they were made: /clock comes first,
+so what is handled after it is not from the future.
 
 Semantics are those of the class it derives from, which also does the rare work: services, clients,
 actions, and everything while one of their coroutines is suspended.
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
 
 InvalidHandle = _rclpy.InvalidHandle
 _EVENTS_PERIOD_S = 1.0
-_DRAIN = 20
-"""Most messages taken from one subscription before the others have their turn."""
 
 
 class LeanExecutor(SingleThreadedExecutor):
@@ -164,7 +165,7 @@ class LeanExecutor(SingleThreadedExecutor):
                 self._call_timer(known_timers[pointer])
         for pointer in subscriptions:
             if pointer in known_subscriptions:
-                self._drain(known_subscriptions[pointer])
+                self._take(known_subscriptions[pointer])
         for kind, (entity, node) in others:
             take = {
                 "guard_condition": self._take_guard_condition,
@@ -184,16 +185,15 @@ class LeanExecutor(SingleThreadedExecutor):
             return
         self._call(timer.callback)
 
-    def _drain(self, subscription: Subscription) -> None:
-        for _ in range(_DRAIN):
-            try:
-                taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-            except InvalidHandle:
-                return
-            if taken is None:
-                return
-            whole = subscription._callback_type is not Subscription.CallbackType.MessageOnly
-            self._call(subscription.callback, *(taken if whole else taken[:1]))
+    def _take(self, subscription: Subscription) -> None:
+        try:
+            taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+        except InvalidHandle:
+            return
+        if taken is None:
+            return
+        whole = subscription._callback_type is not Subscription.CallbackType.MessageOnly
+        self._call(subscription.callback, *(taken if whole else taken[:1]))
 
     def _call(self, callback: Any, *arguments: Any) -> None:
         if callback is None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vla_ros.ros.jumps import AHEAD_NS, JumpDetector
-from vla_ros.ros.pacing import Periodic
+from vla_ros.ros.pacing import Periodic, SteadyPace
 
 S = 10**9
 
@@ -56,6 +56,17 @@ def test_periodic_work_is_done_once_for_every_period_that_a_tick_reaches(period,
             reached.append(now)
         periodic.run(now)
     assert calls == reached
+
+
+def test_simulated_time_catches_up_a_short_stall_and_gives_up_a_long_one():
+    pace = SteadyPace(0, 1000, most_behind_ns=50)
+    assert pace.due_ns(40, 1000) == 1040
+    assert pace.lost_ns == 0
+    assert pace.due_ns(240, 1040) == 1090
+    assert pace.lost_ns == 150
+    assert pace.due_ns(250, 1090) == 1100
+    assert pace.factor(250, 1100) == pytest.approx(0.4)
+    assert pace.factor(350, 1200) == pytest.approx(1.0)
 
 
 def test_two_graphs_on_one_machine_never_share_a_domain():
