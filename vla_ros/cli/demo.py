@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,7 @@ def demo(out: Path, policy: str, seed: int) -> int:
         "goals": goals,
         "policy": policy or "checkpoints/nano",
         "seed": seed,
+        "captions": [asdict(line) for line in captions.lines],
         **report(folder, bag, captions.lines),
     }
     moved = max(

@@ -31,7 +31,8 @@ class FeedbackPrinter:
     def __call__(self, feedback: Any) -> None:
         """Print what changed."""
         subtask = feedback.plan[feedback.index] if feedback.index < len(feedback.plan) else ""
-        key = (feedback.phase, feedback.index, subtask, feedback.note)
+        note = "" if feedback.note == subtask else feedback.note
+        key = (feedback.phase, feedback.index, subtask, note)
         if key == self._last:
             return
         self._last = key
@@ -39,7 +40,7 @@ class FeedbackPrinter:
         count = f"{feedback.index + 1}/{len(feedback.plan)}" if feedback.plan else ""
         self._console.print(
             f"  [dim]{elapsed:6.2f} s[/]  {PHASES[feedback.phase]:<15} "
-            f"[cyan]{count:>4}[/] {subtask}  [dim]{feedback.note}[/]",
+            f"[cyan]{count:>4}[/] {subtask}  [dim]{note}[/]",
             highlight=False,
         )
 
