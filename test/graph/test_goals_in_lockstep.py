@@ -36,7 +36,7 @@ def test_a_goal_in_words_is_obeyed_and_the_simulator_says_so(graph: RunningGraph
         Outcome.SUCCEEDED, "simulator", 1,
     )  # fmt: skip
     assert any(f.phase == ExecuteTask.Feedback.EXECUTING for f in goal.feedback)
-    assert graph.runs[-1].state == Run.ENDED
+    graph.wait(lambda: graph.runs[-1].state == Run.ENDED, "the end of the run")
     rest(graph)
 
 

@@ -9,33 +9,27 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from geometry_msgs.msg import Twist, TwistStamped
-from rclpy.publisher import Publisher
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
-from trajectory_msgs.msg import JointTrajectory
-from vla_ros_msgs.action import GoTo
 from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, RobotSpecInfo, Run
 
 from vla_ros.chunks import Refusal
 from vla_ros.robot.commander import Commander
-from vla_ros.robot.commands import Commands
 from vla_ros.robot.load import load_robot, robot_path
-from vla_ros.robot.spec import OutputSpec, RobotSpec
-from vla_ros.ros.actions import OUTCOME_NUMBERS, GoalServer
-from vla_ros.ros.conversions.bridge import status_msg, twist_msg, twist_stamped_msg
+from vla_ros.robot.spec import RobotSpec
+from vla_ros.ros.conversions.bridge import status_msg
 from vla_ros.ros.conversions.commanded import commanded_msg
 from vla_ros.ros.conversions.joints import JointStateError, positions_from
 from vla_ros.ros.conversions.plan import ChunkError, plan_from, run_id_from
 from vla_ros.ros.conversions.robot import robot_spec_msg
 from vla_ros.ros.conversions.times import ns_from
-from vla_ros.ros.conversions.trajectory import trajectory_msg
+from vla_ros.ros.go_to_server import GoToServer
 from vla_ros.ros.lifecycle import VlaNode
+from vla_ros.ros.output_topics import OutputTopics
 from vla_ros.ros.parameters import NodeParameters, parameter
 from vla_ros.ros.spin import run
 
 STATUS_PERIOD_S = 0.5
-FEEDBACK_TICKS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +52,6 @@ class ControlBridge(VlaNode[Parameters]):
     def __init__(self) -> None:
         super().__init__("control_bridge", Parameters)
         self._last_refusal = ""
-        self._going: bytes | None = None
-        self._going_epoch = 0
-        self._ticks = 0
 
     def configure(self) -> None:
         """Everything but the motion: the services answer from here on."""
@@ -73,7 +64,7 @@ class ControlBridge(VlaNode[Parameters]):
         self.service(Trigger, "~/stop", self._on_stop)
         self.service(Trigger, "~/resume", self._on_resume)
         self.service(SetBool, "~/enable", self._on_enable)
-        self._go_to = GoalServer(self, GoTo, "go_to", self._on_go_to, self._on_cancel_go_to)
+        self._go_to = GoToServer(self, lambda: self.commander, self.clock.now_ns)
         self.on_release(self._go_to.destroy)
 
     def activate(self) -> None:
@@ -81,7 +72,7 @@ class ControlBridge(VlaNode[Parameters]):
         self._new_commander()
         self.clock.on_jump = self._on_jump
         self._commanded = self.publisher(Commanded, "commanded", "commanded", counted=True)
-        self._outputs = {output.name: self._output(output) for output in self.spec.outputs}
+        self._outputs = OutputTopics(self, self.spec)
         self.sensor(JointState, self.spec.state.topic, self._on_joints, "joint_state")
         self.subscription(Run, "run", self._on_run, "latched", counted=True)
         self.subscription(ActionChunk, "action_chunk", self._on_chunk, "chunk", counted=True)
@@ -91,12 +82,13 @@ class ControlBridge(VlaNode[Parameters]):
     def deactivate(self) -> None:
         """Nothing is sent any more; the last window brakes by itself."""
         self.commander.stop("operator", "control_bridge was deactivated", self.clock.now_ns())
-        self._end_go_to("STOPPED", self.commander.stop_text)
+        self._go_to.end("STOPPED", self.commander.stop_text)
         self._publish_status()
 
     def cleanup(self) -> None:
         """Free the motion libraries' objects before the interpreter ends."""
-        vars(self).pop("commander", None)
+        if hasattr(self, "commander"):
+            del self.commander
 
     def _new_commander(self) -> None:
         self.commander = Commander(
@@ -105,12 +97,6 @@ class ControlBridge(VlaNode[Parameters]):
             dry_run=self.parameters.dry_run,
             epoch=secrets.randbits(32),  # never one that an earlier process had
         )
-
-    def _output(self, output: OutputSpec) -> Publisher:
-        kind = {"twist": Twist, "twist_stamped": TwistStamped}.get(
-            output.controller, JointTrajectory
-        )
-        return self.publisher(kind, output.topic, "command", counted=True)
 
     # Time.
 
@@ -174,68 +160,21 @@ class ControlBridge(VlaNode[Parameters]):
         self._publish_status()
         return response
 
-    def _on_go_to(self, goal_id: bytes, request: GoTo.Goal) -> None:
-        speed = request.speed or 1.0
-        if self._going is not None:
-            refusal: Refusal | None = Refusal(reason="mode", text="another go_to is under way")
-        else:
-            refusal = self.commander.go_to(request.pose, speed, self.clock.now_ns())
-        if refusal is not None:
-            self._go_to.end(goal_id, _go_to_result("REFUSED", refusal.text))
-            return
-        self._going, self._going_epoch = goal_id, self.commander.epoch
-
-    def _on_cancel_go_to(self, goal_id: bytes) -> None:
-        if goal_id == self._going:
-            self.commander.cancel_go_to(self.clock.now_ns())
-            self._end_go_to("CANCELED", "cancelled by the client")
-
-    def _end_go_to(self, outcome: str, message: str) -> None:
-        if self._going is not None:
-            self._go_to.end(self._going, _go_to_result(outcome, message))
-            self._going = None
-
-    def _follow_go_to(self, now_ns: int) -> None:
-        if self._going is None:
-            return
-        progress = self.commander.go_to_progress(now_ns)
-        if self.commander.epoch != self._going_epoch:
-            self._end_go_to("STOPPED", self.commander.stop_text or "the robot was stopped")
-        elif progress is None:
-            self._end_go_to("SUCCEEDED", "")
-        elif self._ticks % FEEDBACK_TICKS == 0:
-            self._go_to.feedback(self._going, GoTo.Feedback(progress=progress))
-
     # Outputs.
 
     def _tick(self) -> None:
         now_ns = self.clock.now_ns()
-        self._ticks += 1
         commands = self.commander.tick(now_ns, self._steady_ns())
-        self._send(commands, now_ns)
-        self._follow_go_to(now_ns)
+        self._outputs.send(commands, now_ns)
+        if commands.commanded is not None:
+            self._commanded.publish(commanded_msg(commands.commanded, self.spec.base_frame))
+        self._go_to.follow()
         if commands.status_changed:
             self._publish_status()
-
-    def _send(self, commands: Commands, now_ns: int) -> None:
-        frame = self.spec.base_frame
-        for name, window in commands.windows:
-            joints = self.spec.output(name).joints
-            self._outputs[name].publish(trajectory_msg(window, joints))
-        for name, velocity in commands.twists:
-            stamped = self.spec.output(name).controller == "twist_stamped"
-            message = twist_stamped_msg(velocity, now_ns, frame) if stamped else twist_msg(velocity)
-            self._outputs[name].publish(message)
-        if commands.commanded is not None:
-            self._commanded.publish(commanded_msg(commands.commanded, frame))
 
     def _publish_status(self) -> None:
         now_ns = self.clock.now_ns()
         self._status.publish(status_msg(self.commander.report(now_ns), now_ns, self._last_refusal))
-
-
-def _go_to_result(outcome: str, message: str) -> GoTo.Result:
-    return GoTo.Result(outcome=OUTCOME_NUMBERS[outcome], message=message)
 
 
 def main() -> int:

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from std_srvs.srv import Trigger
-from unique_identifier_msgs.msg import UUID
-from vla_ros_msgs.action import ExecuteTask, RunPolicy
+from vla_ros_msgs.action import ExecuteTask
 from vla_ros_msgs.msg import Episode, SimState
 
 from vla_ros.nodes.sim_judge import SimulatorChecker
 from vla_ros.nodes.truth import truth_from
-from vla_ros.ros.actions import OUTCOME_NUMBERS, GoalServer
-from vla_ros.ros.conversions.plan import uuid_msg
-from vla_ros.ros.conversions.task import task_feedback, task_result
-from vla_ros.ros.conversions.times import duration_msg, header, ns_from
+from vla_ros.ros.actions import GoalServer
+from vla_ros.ros.conversions.task import episode_msg, run_goal, task_feedback, task_result
+from vla_ros.ros.conversions.times import ns_from
 from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.parameters import NodeParameters, parameter
@@ -73,6 +70,7 @@ class TaskPlanner(VlaNode[Parameters]):
             policy_silence_ns=round(p.policy_timeout_s * 1e9),
         )
         self._checker = SimulatorChecker() if p.judge == "simulator" else None
+        self._judge = self._checker.source if self._checker is not None else ""
         self._diagnostics = Diagnostics(self)
         self._diagnostics.set("ok", "idle")
         self._episodes = self.publisher(Episode, "episode", "latched")
@@ -90,10 +88,7 @@ class TaskPlanner(VlaNode[Parameters]):
 
     def deactivate(self) -> None:
         """Give up the task in hand."""
-        text = "the task_planner was deactivated"
-        self._end(Finish(outcome="STOPPED", message=text, subtasks=()))
-
-    # Inputs.
+        self._end(Finish(outcome="STOPPED", message="task_planner was deactivated", subtasks=()))
 
     def _on_goal(self, goal_id: bytes, goal: ExecuteTask.Goal) -> None:
         if self._task is not None:
@@ -116,7 +111,7 @@ class TaskPlanner(VlaNode[Parameters]):
             steady_ns=self.clock.steady_ns(),
         )
         self._diagnostics.set("ok", f'executing "{goal.instruction}"')
-        self._publish_episode(Episode.STARTED, "UNKNOWN")
+        self._publish_episode(None)
         self._flush()
 
     def _on_cancel(self, goal_id: bytes) -> None:
@@ -126,9 +121,7 @@ class TaskPlanner(VlaNode[Parameters]):
 
     def _on_confirm(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._task is not None
-        if self._task is None:
-            response.message = "no task waits for a confirmation"
-        else:
+        if self._task is not None:
             self._task.confirm(self.clock.now_ns(), self.clock.steady_ns())
             self._flush()
         return response
@@ -137,11 +130,10 @@ class TaskPlanner(VlaNode[Parameters]):
         if self._task is not None:
             self._task.alive(self.clock.steady_ns())
 
-    def _on_run_end(self, number: int, outcome: str, message: str) -> None:
+    def _on_run_end(self, number: int, outcome: TaskOutcome, message: str) -> None:
         if self._task is not None:
-            word = cast(TaskOutcome, outcome)
             now_ns, steady_ns = self.clock.now_ns(), self.clock.steady_ns()
-            self._task.run_ended(number, word, message, now_ns, steady_ns)
+            self._task.run_ended(number, outcome, message, now_ns, steady_ns)
             self._flush()
 
     def _on_truth(self, message: SimState) -> None:
@@ -151,12 +143,7 @@ class TaskPlanner(VlaNode[Parameters]):
             return
         now_ns, steady_ns = self.clock.now_ns(), self.clock.steady_ns()
         verdict = self._checker.verdict(now_ns)
-        if verdict.outcome == "SUCCEEDED":
-            self._task.success(now_ns, steady_ns, verdict.reason)
-        elif verdict.outcome == "FAILED":
-            self._task.failure(now_ns, verdict.reason)
-        else:
-            self._task.note(verdict.reason)
+        self._task.judged(verdict.outcome, verdict.reason, now_ns, steady_ns)
         self._flush()
 
     def _beat(self) -> None:
@@ -166,11 +153,8 @@ class TaskPlanner(VlaNode[Parameters]):
             return
         now_ns = self.clock.now_ns()
         self._task.tick(now_ns, self.clock.steady_ns())
-        feedback = task_feedback(self._task.progress(now_ns), self._texts)
-        self._goals.feedback(self._goal_id, feedback)
+        self._goals.feedback(self._goal_id, task_feedback(self._task.progress(now_ns), self._texts))
         self._flush()
-
-    # Outputs.
 
     def _flush(self) -> None:
         """Do what the machine decided."""
@@ -185,45 +169,25 @@ class TaskPlanner(VlaNode[Parameters]):
     def _start_run(self, action: SendRun) -> None:
         if self._checker is not None:
             self._checker.begin(action.subtask.prompt, self.clock.now_ns())
-        goal = RunPolicy.Goal(
-            prompt=action.subtask.prompt,
-            time_limit=duration_msg(action.time_limit_ns),
-            hold_at_end=True,
-            seed=-1,
-            continue_motion=action.continue_motion,
-        )
-        self._runs.send(action.number, goal)
+        self._runs.send(action.number, run_goal(action))
 
     def _end(self, finish: Finish) -> None:
         if self._task is None:
             return
         self._task = None
         self._runs.forget()
-        self._publish_episode(Episode.ENDED, finish.outcome)
-        source = self._checker.source if self._checker is not None else ""
-        self._goals.end(self._goal_id, task_result(finish, source))
+        self._publish_episode(finish.outcome)
+        self._goals.end(self._goal_id, task_result(finish, self._judge))
         self._diagnostics.set("ok", f"idle; the last task ended {finish.outcome} {finish.message}")
+
+    def _publish_episode(self, outcome: TaskOutcome | None) -> None:
+        now_ns = self.clock.now_ns()
+        message = episode_msg(self._goal_id, self._goal, outcome, self._judge, now_ns)
+        self._episodes.publish(message)
 
     def _refuse(self, goal_id: bytes, text: str) -> None:
         finish = Finish(outcome="REFUSED", message=text, subtasks=())
         self._goals.end(goal_id, task_result(finish, ""))
-
-    def _publish_episode(self, phase: int, outcome: str) -> None:
-        judged = outcome if outcome in ("SUCCEEDED", "FAILED") else "UNKNOWN"
-        goal_id: UUID = uuid_msg(self._goal_id)
-        self._episodes.publish(
-            Episode(
-                header=header(self.clock.now_ns()),
-                episode_id=goal_id,
-                goal_id=goal_id,
-                instruction=self._goal.instruction,
-                phase=phase,
-                termination=OUTCOME_NUMBERS[outcome],
-                outcome=OUTCOME_NUMBERS[judged if self._checker is not None else "UNKNOWN"],
-                source=self._checker.source if self._checker is not None else "",
-                tags=list(self._goal.tags),
-            )
-        )
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rclpy.action import ActionClient
@@ -18,6 +18,7 @@ from unique_identifier_msgs.msg import UUID
 from vla_ros_msgs.action import RunPolicy
 
 from vla_ros.ros.actions import OUTCOME_WORDS
+from vla_ros.task_planning.machine import TaskOutcome
 
 RESEND_POLLS = 10
 
@@ -40,7 +41,10 @@ class RunClient:
     """
 
     def __init__(
-        self, node: Node, on_alive: Callable[[], None], on_end: Callable[[int, str, str], None]
+        self,
+        node: Node,
+        on_alive: Callable[[], None],
+        on_end: Callable[[int, TaskOutcome, str], None],
     ) -> None:
         self._client = ActionClient(node, RunPolicy, "run_policy")
         self._on_alive = on_alive
@@ -113,4 +117,5 @@ class RunClient:
     def _ended(self, generation: int, number: int, result: RunPolicy.Result) -> None:
         if generation == self._generation:
             self._handles.pop(number, None)
-            self._on_end(number, OUTCOME_WORDS.get(result.outcome, "FAILED"), result.message)
+            outcome = cast(TaskOutcome, OUTCOME_WORDS.get(result.outcome, "FAILED"))
+            self._on_end(number, outcome, result.message)

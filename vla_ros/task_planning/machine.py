@@ -180,6 +180,21 @@ class TaskMachine:
         if self._phase == "EXECUTING":
             self._note = text
 
+    def judged(
+        self,
+        outcome: Literal["RUNNING", "SUCCEEDED", "FAILED", "UNKNOWN"],
+        reason: str,
+        now_ns: int,
+        steady_ns: int,
+    ) -> None:
+        """The judge says how the current subtask stands."""
+        if outcome == "SUCCEEDED":
+            self.success(now_ns, steady_ns, reason)
+        elif outcome == "FAILED":
+            self.failure(now_ns, reason)
+        else:
+            self.note(reason)
+
     def success(self, now_ns: int, steady_ns: int, reason: str) -> None:
         """The judge says that the current subtask is done."""
         if self.current is None:

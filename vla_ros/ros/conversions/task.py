@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vla_ros_msgs.action import ExecuteTask
-from vla_ros_msgs.msg import SubtaskResult
+from vla_ros_msgs.action import ExecuteTask, RunPolicy
+from vla_ros_msgs.msg import Episode, SubtaskResult
 
 from vla_ros.ros.actions import OUTCOME_NUMBERS
-from vla_ros.ros.conversions.times import duration_msg
-from vla_ros.task_planning.machine import Finish, Phase, Progress
+from vla_ros.ros.conversions.plan import uuid_msg
+from vla_ros.ros.conversions.times import duration_msg, header
+from vla_ros.task_planning.machine import Finish, Phase, Progress, SendRun, TaskOutcome
 
 _PHASES: dict[Phase, int] = {
     "PLANNING": ExecuteTask.Feedback.PLANNING,
@@ -49,4 +50,41 @@ def task_result(finish: Finish, judge: str) -> ExecuteTask.Result:
             )
             for record in finish.subtasks
         ],
+    )
+
+
+def run_goal(action: SendRun) -> RunPolicy.Goal:
+    """The run that the task needs now -> goal of `run_policy`."""
+    return RunPolicy.Goal(
+        prompt=action.subtask.prompt,
+        time_limit=duration_msg(action.time_limit_ns),
+        hold_at_end=True,
+        seed=-1,
+        continue_motion=action.continue_motion,
+    )
+
+
+def episode_msg(
+    goal_id: bytes, goal: ExecuteTask.Goal, outcome: TaskOutcome | None, judge: str, now_ns: int
+) -> Episode:
+    """An episode began (``outcome`` None) or ended -> message.
+
+    Args:
+        goal_id: Of the `execute_task` goal. 16 bytes.
+        goal: What was asked for.
+        outcome: How it ended.
+        judge: Who judged; empty for nobody, and then its success is unknown.
+        now_ns: ROS time, in [ns].
+    """
+    judged = outcome if judge and outcome in ("SUCCEEDED", "FAILED") else "UNKNOWN"
+    return Episode(
+        header=header(now_ns),
+        episode_id=uuid_msg(goal_id),
+        goal_id=uuid_msg(goal_id),
+        instruction=goal.instruction,
+        phase=Episode.STARTED if outcome is None else Episode.ENDED,
+        termination=OUTCOME_NUMBERS[outcome or "UNKNOWN"],
+        outcome=OUTCOME_NUMBERS[judged or "UNKNOWN"],
+        source=judge,
+        tags=list(goal.tags),
     )

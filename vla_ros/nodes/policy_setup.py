@@ -1,0 +1,88 @@
+"""Parameters of the policy node, and what it makes of them: the policy and its runner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vla_ros.chunks import Aggregation
+from vla_ros.nodes.expert import TopicExpert
+from vla_ros.policy import Policy
+from vla_ros.policy.load import load_policy
+from vla_ros.policy.runner import PolicyRunner
+from vla_ros.robot.check import check_policy
+from vla_ros.robot.spec import RobotSpec, spec_hash
+from vla_ros.ros.parameters import NodeParameters, parameter
+
+EXPERT = "expert"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyParameters(NodeParameters):
+    """Parameters of policy."""
+
+    robot: str = parameter("", "robot file: a path, or a name in share/vla_ros/config/robots")
+    policy: str = parameter("", "'expert', a checkpoint folder, or a policy server's file")
+    aggregation: str = parameter(
+        "blend", "how a chunk joins the one before", choices=("sync", "blend")
+    )
+    execute_s: float = parameter(
+        0.2,
+        "from one inference to the next (blend), or executed of a chunk (sync)",
+        unit="s",
+        minimum=0.02,
+        maximum=10.0,
+    )
+    inference_latency_s: float = parameter(
+        0.06,
+        "declared duration of an inference: in lockstep, and always for the expert",
+        unit="s",
+        minimum=0.0,
+        maximum=5.0,
+    )
+    noise_rad: float = parameter(0.0, "of the expert's actions", unit="rad", minimum=0.0)
+    seed: int = parameter(-1, "of the policy's noise where a goal names none; -1: random")
+    threads: int = parameter(1, "CPU threads of the model", minimum=1, maximum=256)
+    time_limit_s: float = parameter(60.0, "of a goal that names none", unit="s", minimum=0.1)
+
+    @property
+    def joining(self) -> Aggregation:
+        """``aggregation`` as a typed word."""
+        return "sync" if self.aggregation == "sync" else "blend"
+
+    @property
+    def latency_ns(self) -> int:
+        """Time after which a chunk is published at the soonest; 0 where none is declared."""
+        declared = self.lockstep or self.policy == EXPERT
+        return round(self.inference_latency_s * 1e9) if declared else 0
+
+
+def load_for(robot: RobotSpec, parameters: PolicyParameters) -> Policy:
+    """The policy, checked against the robot and warm. Takes seconds.
+
+    Raises:
+        VlaError: It cannot be loaded, or does not fit the robot.
+    """
+    policy: Policy
+    if parameters.policy == EXPERT:
+        policy = TopicExpert(robot, noise_rad=parameters.noise_rad)
+    else:
+        policy = load_policy(parameters.policy, threads=parameters.threads)
+    check_policy(robot, policy.spec)
+    policy.warm_up()
+    return policy
+
+
+def runner_for(policy: Policy, robot: RobotSpec, parameters: PolicyParameters) -> PolicyRunner:
+    """The runner of a loaded policy.
+
+    Raises:
+        PolicyFault: Its actions are not those of the robot.
+    """
+    return PolicyRunner(
+        policy.spec,
+        robot.action_space(),
+        aggregation=parameters.joining,
+        execute_ns=round(parameters.execute_s * 1e9),
+        period_ns=robot.rates.control_period_ns,
+        spec_hash=spec_hash(robot),
+    )
