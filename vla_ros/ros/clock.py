@@ -9,6 +9,9 @@ from rclpy.node import Node
 
 from vla_ros.ros.jumps import JumpDetector
 
+SAME_INSTANT_NS = 20_000_000
+"""Two clocks read within this time are read at one instant."""
+
 
 class NodeClock:
     """ROS time (or the simulator's ticks, in lockstep) and steady time, in integer nanoseconds.
@@ -33,11 +36,20 @@ class NodeClock:
         """ROS time: system time, /clock with ``use_sim_time``, or the tick being worked on."""
         if self._lockstep:
             return self._tick_ns
-        now_ns = int(self._node.get_clock().now().nanoseconds)
-        jump_ns = self._jumps.observe(now_ns, self.steady_ns())
+        now_ns, steady_ns = self._both()
+        jump_ns = self._jumps.observe(now_ns, steady_ns)
         if jump_ns and self.on_jump is not None:
             self.on_jump(jump_ns)
         return now_ns
+
+    def _both(self) -> tuple[int, int]:
+        """Both clocks at one instant: read again where this process was held up in between."""
+        while True:
+            before_ns = self.steady_ns()
+            now_ns = int(self._node.get_clock().now().nanoseconds)
+            steady_ns = self.steady_ns()
+            if steady_ns - before_ns < SAME_INSTANT_NS:
+                return now_ns, steady_ns
 
     def steady_ns(self) -> int:
         """Steady time: is anybody alive?"""
