@@ -7,6 +7,7 @@ what is made in ``activate`` on deactivation, both on shutdown and on errors.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -246,7 +247,7 @@ class VlaNode(LifecycleNode, Generic[P]):
             self.failure = f"{self.get_name()} could not {what}: {error}"
             self.get_logger().error(self.failure)
             if not isinstance(error, VlaError):
-                self.get_logger().error("this is a bug in the node", exc_info=True)
+                self.get_logger().error(f"a bug in the node:\n{traceback.format_exc()}")
             if undo is not None:
                 undo()
             return TransitionCallbackReturn.FAILURE

@@ -91,8 +91,9 @@ def ours(node: NodeSpec) -> dict[str, Any]:
 def test_both_runners_start_the_same_nodes(
     name: str, arguments: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = dict(os.environ)
-    monkeypatch.setattr(os, "environ", dict(os.environ))  # launch sets variables in place
     path = FILES / name
     plan = load_launch(path, arguments, find_share=find_share, environ=os.environ)
+    ours_alone = {key for node in plan.nodes for key in node.environment}
+    before = {key: value for key, value in os.environ.items() if key not in ours_alone}
+    monkeypatch.setattr(os, "environ", dict(before))  # launch sets variables in place
     assert [ours(node) for node in plan.nodes] == theirs(path, arguments, before)
