@@ -85,18 +85,16 @@ class Fence:
         self._run_id = None
         self._last_seq = -1
 
-    def accept(self, plan: Plan, now_ns: int) -> Refusal | None:
-        """Judge a plan and, where it passes, take note of its number.
+    def passed(self, plan: Plan) -> None:
+        """Take note that a plan is being executed: no later one may have its number or a lower."""
+        self._last_seq = plan.seq
+
+    def judge(self, plan: Plan, now_ns: int) -> Refusal | None:
+        """Judge a plan.
 
         Returns:
             None where the plan may be executed, else why it is refused.
         """
-        refusal = self._judge(plan, now_ns)
-        if refusal is None:
-            self._last_seq = plan.seq
-        return refusal
-
-    def _judge(self, plan: Plan, now_ns: int) -> Refusal | None:
         chunk = f"chunk {plan.seq}"
         if self._run_id is None:
             return _refuse(

@@ -242,6 +242,7 @@ class Commander:
         if refusal is not None:
             self._refused += 1
             return refusal
+        self._fence.passed(plan)
         self._accepted += 1
         self._plans.fed(plan.end_ns - now_ns, steady_ns)
         return None
@@ -404,7 +405,7 @@ class Commander:
             return refusal
         if not self._active:
             return Refusal(reason="no_state", text=f"chunk {plan.seq} came before a joint state")
-        refusal = self._fence.accept(plan, now_ns)
+        refusal = self._fence.judge(plan, now_ns)
         if refusal is not None:
             return refusal
         step, joint = self._execution.first_step(plan, now_ns)

@@ -12,6 +12,14 @@ NOW = 10_000 * MS
 RUN = b"r" * 16
 
 
+def take(fence, plan, now_ns):
+    """Judge a plan and, where it passes, execute it."""
+    refusal = fence.judge(plan, now_ns)
+    if refusal is None:
+        fence.passed(plan)
+    return refusal
+
+
 def plan(**change) -> Plan:
     values = {
         "run_id": RUN,
@@ -35,10 +43,10 @@ def fence() -> Fence:
 
 
 def test_a_plan_of_the_current_run_in_time_passes_once(fence):
-    assert fence.accept(plan(), NOW) is None
-    assert fence.accept(plan(), NOW).reason == "sequence"
-    assert fence.accept(plan(seq=4), NOW).reason == "sequence"
-    assert fence.accept(plan(seq=6), NOW) is None
+    assert take(fence, plan(), NOW) is None
+    assert take(fence, plan(), NOW).reason == "sequence"
+    assert take(fence, plan(seq=4), NOW).reason == "sequence"
+    assert take(fence, plan(seq=6), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -57,23 +65,23 @@ def test_a_plan_of_the_current_run_in_time_passes_once(fence):
     ],
 )
 def test_everything_else_is_refused_in_words(fence, change, reason, words):
-    refusal = fence.accept(plan(**change), NOW)
+    refusal = take(fence, plan(**change), NOW)
     assert refusal.reason == reason
     assert words in str(refusal)
 
 
 def test_a_refused_plan_does_not_use_up_its_number(fence):
-    assert fence.accept(plan(actions=np.full((8, 2), np.nan)), NOW) is not None
-    assert fence.accept(plan(), NOW) is None
+    assert take(fence, plan(actions=np.full((8, 2), np.nan)), NOW) is not None
+    assert take(fence, plan(), NOW) is None
 
 
 def test_a_closed_fence_accepts_nothing(fence):
     fence.close()
     assert fence.run_id is None
-    assert fence.accept(plan(), NOW).reason == "run"
+    assert take(fence, plan(), NOW).reason == "run"
 
 
 def test_hearing_of_the_same_run_again_does_not_let_old_plans_back_in(fence):
-    assert fence.accept(plan(), NOW) is None
+    assert take(fence, plan(), NOW) is None
     fence.open(3, RUN)
-    assert fence.accept(plan(), NOW).reason == "sequence"
+    assert take(fence, plan(), NOW).reason == "sequence"

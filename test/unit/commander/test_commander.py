@@ -250,6 +250,13 @@ def test_a_first_step_that_is_too_large_is_refused():
     assert bench.commander.report(bench.now).chunks_refused == 2
 
 
+def test_a_refused_chunk_does_not_use_up_its_number():
+    bench = Bench()
+    bench.start()
+    assert bench.send(seq=1000, actions=np.full((11, 3), 20.0)).reason == "first_step"
+    assert bench.send(seq=3) is None
+
+
 def test_a_run_that_ends_brakes_and_the_next_one_may_continue_without():
     bench = Bench()
     bench.start()
