@@ -26,7 +26,8 @@ class Curve:
     Attributes:
         rows: Number of rows T.
         dt_s: Time between rows, in [s].
-        coefficients: Of ``1, u, u^2, u^3`` with ``u`` in rows, per interval. Shape (max(T-1, 1), 4, N).
+        coefficients: Of ``1, u, u^2, u^3`` with ``u`` in rows, per interval. Shape (max(T-1,
+        1), 4, N).
     """
 
     rows: int
@@ -76,7 +77,9 @@ class Curve:
 
 @lru_cache(maxsize=16)
 def _second_derivative(count: int) -> FloatArray:
-    """The matrix from rows to second derivatives of the spline at the rows, per row^2. Shape (T, T)."""
+    """The matrix from rows to second derivatives of the spline at the rows, per row^2. Shape
+    (T, T).
+    """
     if count == 2:
         return np.zeros((2, 2))
     left = np.eye(count)
@@ -87,13 +90,14 @@ def _second_derivative(count: int) -> FloatArray:
     left[0, 1] = left[-1, -2] = -1.0 if count == 3 else -2.0
     if count > 3:
         left[0, 2] = left[-1, -3] = 1.0
-    return np.linalg.solve(left, right)
+    return np.asarray(np.linalg.solve(left, right), np.float64)
 
 
 def bend_inside(samples: FloatArray, limits: MotionLimits) -> FloatArray:
     """Samples (3, n, N) with positions bent to stay between the limits.
 
-    The identity except in a margin next to each limit, where ``tanh`` takes over: twice continuously
+    The identity except in a margin next to each limit, where ``tanh`` takes over: twice
+    continuously
     differentiable, never reaching the limit however far the plan goes beyond it. The margin is
     ``MARGIN_OF_RANGE`` of the joint's range, at most ``MAX_MARGIN``.
     """

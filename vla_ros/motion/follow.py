@@ -26,7 +26,7 @@ from vla_ros.motion.setpoint import LIMITED_POSITION
 from vla_ros.motion.timeline import Piece, Segment
 
 FADE_FACTORS = (1.0, 1.5, 2.25)
-SLOWER = (1.0, 1.25, 2.0)
+SLOWER = ((1.0, 0.15), (1.1, 0.3), (1.5, 0.3), (2.0, 0.3))  # factor, reach of slowing down in [s]
 SCALE_MARGIN = 1.01
 REJOIN_STEP_S = 0.03
 WORTH_FOLLOWING = 0.75
@@ -68,18 +68,22 @@ class Follower:
         Raises:
             MotionRefused: No way inside the limits.
         """
-        row = _grid(first_row, last_row, self.period_s / curve.dt_s)
+        step = self.period_s / curve.dt_s
+        # One sample more, before the switch, tells the jerk of the plan there.
+        count = int((last_row - first_row) / step + 1e-9) + 1
+        row = first_row + step * np.arange(-1, count, dtype=np.float64)
         asked = curve.sample(row)
-        plan = bend_inside(asked, self.bend)
+        bent = bend_inside(asked, self.bend)
+        row, before, plan = row[1:], bent[:, :1], bent[:, 1:]
         factors, limited = demand(plan, self.period_s, self.limits)
-        if plan is not asked:
-            bent = np.abs(plan[0] - asked[0]).max(axis=0) > 1e-6
-            limited = limited | (bent * LIMITED_POSITION).astype(np.uint8)
+        if bent is not asked:
+            moved = np.abs(bent[0] - asked[0]).max(axis=0) > 1e-6
+            limited = limited | (moved * LIMITED_POSITION).astype(np.uint8)
         end, planned_s = plan[0, -1], len(row) * self.period_s
         scale, problem = np.ones(len(row)), ""
-        for slower in SLOWER:
+        for slower, reach_s in SLOWER:
             if limited.any() or slower > 1.0:
-                pace = Pace.of(factors * (slower * SCALE_MARGIN), self.period_s)
+                pace = Pace.of(factors * (slower * SCALE_MARGIN), self.period_s, reach_s)
                 if pace.duration_s > self.max_time_scale * planned_s:
                     if not problem:
                         self._refuse(pace.duration_s / planned_s, limited)
@@ -88,7 +92,10 @@ class Follower:
                 row, scale = first_row + time / curve.dt_s, 1.0 / rate
                 plan = curve.sample(row, rate[:, None], change[:, None])
                 plan = bend_inside(plan, self.bend)
-            for samples, ramp in self._ways(state, plan):
+                step = self.period_s / (curve.dt_s * scale[0])
+                before = bend_inside(curve.sample(row[:1] - step, rate[0], change[0]), self.bend)
+            jerk = (plan[2, 0] - before[2, 0]) / self.period_s
+            for samples, ramp in self._ways(state, plan, jerk):
                 problem = violation(samples, self.period_s, self.limits)
                 if problem:
                     continue
@@ -117,16 +124,18 @@ class Follower:
         raise MotionRefused(
             f"The plan would have to run {scale:.3g} times slower to keep the limits, expected at "
             f"most {self.max_time_scale:.3g} times; joints that ask for it: "
-            f"{_named(self.limits.names, limited)}. Check units and limits; if the rows carry noise, "
+            f"{_named(self.limits.names, limited)}. Check units and limits; if the rows carry "
+            f"noise, "
             f"declare it (smoothing.noise_rad)."
         )
 
-    def _ways(self, state: FloatArray, plan: FloatArray) -> Iterator[tuple[FloatArray, int]]:
+    def _ways(
+        self, state: FloatArray, plan: FloatArray, jerk: FloatArray
+    ) -> Iterator[tuple[FloatArray, int]]:
         """Ways onto the plan, and for each the number of samples spent on a Ruckig move."""
         count = plan.shape[1]
-        jerk = (plan[2, min(1, count - 1)] - plan[2, 0]) / self.period_s
         offset = state - np.concatenate([plan[:, 0], jerk[None]])
-        t = np.arange(count) * self.period_s
+        t = np.arange(count, dtype=np.float64) * self.period_s
         for factor in FADE_FACTORS:
             samples = plan.copy()
             added = fade(offset, t, factor * self.fade_s)
@@ -174,13 +183,10 @@ def _pieces(on_plan: Piece, ramp: int, tail: FloatArray) -> list[Piece]:
     return [on_plan.part(slice(0, ramp), ramping), on_plan.part(slice(ramp, None)), brake]
 
 
-def _grid(first_row: float, last_row: float, step: float) -> FloatArray:
-    count = int((last_row - first_row) / step + 1e-9) + 1
-    return first_row + step * np.arange(count)
-
-
 def _between_rows(rows: FloatArray, row: FloatArray) -> FloatArray:
-    """The rows (T, N), linear in between and held outside, at fractional rows (n,). Shape (n, N)."""
+    """The rows (T, N), linear in between and held outside, at fractional rows (n,). Shape (n,
+    N).
+    """
     inside = np.clip(row, 0.0, len(rows) - 1.0)
     index = np.minimum(inside.astype(np.int64), max(len(rows) - 2, 0))
     part = (inside - index)[:, None]

@@ -1,7 +1,8 @@
 """JointMotion: from plans to setpoints of a group of position-controlled joints.
 
 ``plan -> minimum-jerk smoothing -> curve -> seam fade -> time of the whole group scaled -> guard``,
-computed once per plan into samples on the control grid; a control tick looks one up. Stops, moves to
+computed once per plan into samples on the control grid; a control tick looks one up. Stops,
+moves to
 named poses and the brake at the end of a plan are further pieces of the same timeline, so whatever
 happens next starts from the position, velocity and acceleration that are commanded. The measured
 state is never used after ``reset``.
@@ -37,7 +38,8 @@ STOPPED = "stop"
 class JointMotion:
     """Smooth, limited motion of a group of joints. Time is an argument; it should not go back.
 
-    Where time goes back, or forward by more than a process may pause, nothing is fast-forwarded: the
+    Where time goes back, or forward by more than a process may pause, nothing is
+    fast-forwarded: the
     group brakes from what the robot last heard.
 
     Args:
@@ -76,7 +78,8 @@ class JointMotion:
         self._brake_ns: int | None = None
         self._fault = ""
 
-    # State -----------------------------------------------------------------------------------------
+    # State
+    # -----------------------------------------------------------------------------------------
 
     @property
     def state(self) -> MotionState:
@@ -120,7 +123,8 @@ class JointMotion:
     def _segment(self) -> Segment:
         return self._line.segment(self._tick)
 
-    # Requests --------------------------------------------------------------------------------------
+    # Requests
+    # --------------------------------------------------------------------------------------
 
     def reset(self, q: FloatArray, now_ns: int) -> None:
         """Hold ``q`` (N,) from ``now_ns`` on; clears a fault and every plan.
@@ -137,7 +141,8 @@ class JointMotion:
             joint = int(np.argmax(outside))
             raise MotionRefused(
                 f"{self.limits.names[joint]} is at {position[joint]:.4f}, expected between "
-                f"{self.limits.lower[joint]:.4f} and {self.limits.upper[joint]:.4f}. Move the robot "
+                f"{self.limits.lower[joint]:.4f} and {self.limits.upper[joint]:.4f}. Move the "
+                f"robot "
                 f"inside its limits, or correct them in the robot file."
             )
         allowed = replace(
@@ -268,7 +273,8 @@ class JointMotion:
         line.splice(tick, [piece], self._tick)
         return float((samples.shape[1] - 1) * period_s)
 
-    # Outputs ---------------------------------------------------------------------------------------
+    # Outputs
+    # ---------------------------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> Setpoint:
         """The setpoint due at ``now_ns``; call it once each control period."""
@@ -309,7 +315,8 @@ class JointMotion:
         )
         return window
 
-    # Time ------------------------------------------------------------------------------------------
+    # Time
+    # ------------------------------------------------------------------------------------------
 
     def _seen(self, now_ns: int) -> None:
         """Takes note of the time; brakes where it jumped."""
@@ -349,7 +356,8 @@ class JointMotion:
         rows = np.array(positions, dtype=np.float64)
         if rows.ndim != 2 or rows.shape[1] != self.limits.size or len(rows) == 0:
             raise MotionRefused(
-                f"The plan has shape {rows.shape}, expected (rows, {self.limits.size}) for the joints "
+                f"The plan has shape {rows.shape}, expected (rows, {self.limits.size}) for the "
+                f"joints "
                 f"{', '.join(self.limits.names)}."
             )
         wrong = ~(np.abs(rows) <= MAX_POSITION)

@@ -19,7 +19,7 @@ ROOM_FOR_VELOCITY = 0.995
 ROOM_FOR_ACCELERATION = 0.97
 
 
-class MotionRefused(VlaError):  # noqa: N818 - a refusal is an answer, not a mistake
+class MotionRefused(VlaError):
     """A request that is not carried out; the text says what, expected, got and what to do."""
 
 
@@ -55,7 +55,9 @@ class MotionLimits:
                     f"for the joints {', '.join(self.names)}."
                 )
             bounded = field in ("lower", "upper")
-            if np.isnan(values).any() or not (bounded or (np.isfinite(values) & (values > 0)).all()):
+            if np.isnan(values).any() or not (
+                bounded or (np.isfinite(values) & (values > 0)).all()
+            ):
                 raise MotionRefused(
                     f"Limit '{field}' must be {'a number' if bounded else 'finite and above 0'} "
                     f"for every joint, got {values.tolist()}. Set it in the robot file."

@@ -35,7 +35,9 @@ class Move:
     trajectory: Trajectory
 
     def sample(self, t_s: FloatArray) -> FloatArray:
-        """Position, velocity and acceleration at times ``t_s`` (n,) since its start. Shape (3, n, N)."""
+        """Position, velocity and acceleration at times ``t_s`` (n,) since its start. Shape (3,
+        n, N).
+        """
         at_time = self.trajectory.at_time
         return np.array([at_time(t) for t in t_s.tolist()]).swapaxes(0, 1)
 
@@ -46,7 +48,7 @@ class Move:
             Shape (3, n, N), n at least 2.
         """
         count = max(1, int(np.ceil(self.duration_s / period_s - 1e-9)))
-        samples = self.sample(np.arange(count + 1) * period_s)
+        samples = self.sample(np.arange(count + 1, dtype=np.float64) * period_s)
         samples[1:, -1] = 0.0
         return samples
 

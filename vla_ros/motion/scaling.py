@@ -1,6 +1,7 @@
 """Where a plan must run slower to be feasible: one pace for all joints, so the path is kept.
 
-Executed ``n`` times slower, a path has velocities, accelerations and jerks divided by ``n``, ``n^2``
+Executed ``n`` times slower, a path has velocities, accelerations and jerks divided by ``n``,
+``n^2``
 and ``n^3``. Each sample of the plan thus asks for a pace; the pace that is run is the smallest one
 asked for nearby, smoothed, so that slowing down is itself smooth. Where nothing asks, the plan runs
 as planned.
@@ -19,13 +20,12 @@ from vla_ros.motion.limits import FloatArray, MotionLimits
 from vla_ros.motion.setpoint import LIMITED_ACCELERATION, LIMITED_JERK, LIMITED_VELOCITY
 from vla_ros.motion.timeline import hermite
 
-REACH_S = 0.15
-
 
 def demand(
     samples: FloatArray, period_s: float, limits: MotionLimits
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
-    """How many times slower each sample of a plan must run, for every joint to be inside its limits.
+    """How many times slower each sample of a plan must run, for every joint to be inside its
+    limits.
 
     Args:
         samples: Position, velocity, acceleration of the plan as planned. Shape (3, n, N).
@@ -33,7 +33,8 @@ def demand(
         limits: Of the N joints.
 
     Returns:
-        The factors, at least 1, of shape (n,), and per joint the bits of the limits that ask for one
+        The factors, at least 1, of shape (n,), and per joint the bits of the limits that ask
+        for one
         above 1, of shape (N,).
     """
     jerk = np.zeros_like(samples[2])
@@ -74,9 +75,12 @@ class Pace:
     nodes: FloatArray
 
     @classmethod
-    def of(cls, factors: FloatArray, period_s: float) -> Pace:
-        """The pace for samples that must run ``factors`` (n,) times slower, planned every period."""
-        reach = max(1, round(REACH_S / period_s))
+    def of(cls, factors: FloatArray, period_s: float, reach_s: float) -> Pace:
+        """The pace for samples that must run ``factors`` (n,) times slower, planned every period.
+
+        Slowing down starts up to twice ``reach_s`` before it must be done.
+        """
+        reach = max(1, round(reach_s / period_s))
         padded = np.pad(1.0 / factors, 2 * reach, mode="edge")
         slowest = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).min(axis=1)
         u = np.arange(-reach, reach + 1) / (reach + 1)
@@ -99,7 +103,9 @@ class Pace:
         if len(self.passed_s) == 1:
             return self.nodes[..., 0]
         t = np.arange(int(self.duration_s / period_s + 1e-9) + 1) * period_s
-        left = np.clip(np.searchsorted(self.passed_s, t, side="right") - 1, 0, len(self.passed_s) - 2)
+        left = np.clip(
+            np.searchsorted(self.passed_s, t, side="right") - 1, 0, len(self.passed_s) - 2
+        )
         step = self.passed_s[left + 1] - self.passed_s[left]
         u = (t - self.passed_s[left]) / step
         return hermite(self.nodes[:, left], self.nodes[:, left + 1], u, step[:, None])[..., 0]

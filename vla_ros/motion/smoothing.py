@@ -1,7 +1,8 @@
 """Minimum-jerk smoothing of a plan whose rows carry noise.
 
 The rows that minimise ``sum (x - y)^2 + weight * sum (third difference of x)^2`` (Whittaker 1923;
-Eilers 2003, "A perfect smoother"). The penalty is the jerk of the plan, so parabolas pass unchanged.
+Eilers 2003, "A perfect smoother"). The penalty is the jerk of the plan, so parabolas pass
+unchanged.
 
 The weight follows from the declared noise: a Wiener filter between white noise of ``noise`` and a
 motion whose jerk is ``TYPICAL_JERK`` of the joint's limit. Its cut-off, ``(jerk / noise)^(1/3)``
@@ -26,7 +27,8 @@ _WEAKER = (1.0, 2.0**-4, 2.0**-8, 2.0**-12)
 def smooth(rows: FloatArray, dt_s: float, noise: float, jerk: FloatArray) -> FloatArray:
     """The plan without its noise; no row moves by more than ``MAX_DEVIATION`` times ``noise``.
 
-    Where the full weight would move a row further than that, the plan holds a motion that is quicker
+    Where the full weight would move a row further than that, the plan holds a motion that is
+    quicker
     than expected: the weight of that joint is lowered until it does not.
 
     Args:

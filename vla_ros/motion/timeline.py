@@ -79,11 +79,11 @@ class Piece:
 
 
 class Timeline:
-    """Samples every ``period_ns`` from an origin on; before the first and after the last it holds."""
+    """Samples every ``period_ns`` from an origin on; before the first and after the last it
+    holds.
+    """
 
-    def __init__(
-        self, origin_ns: int, period_ns: int, state: FloatArray, segment: Segment
-    ) -> None:
+    def __init__(self, origin_ns: int, period_ns: int, state: FloatArray, segment: Segment) -> None:
         self.origin_ns = origin_ns
         self.period_ns = period_ns
         # History before the origin: the parabola through the state.

@@ -1,7 +1,8 @@
 """VelocityMotion: from plans of velocities to velocity commands that keep the displacement.
 
 A row of a velocity slice (base twist, joint velocity) is a promise of displacement: its value times
-``dt``. The command may not jump, so it owes displacement while it speeds up. It is never faster than
+``dt``. The command may not jump, so it owes displacement while it speeds up. It is never faster
+than
 it could stop within what it owes, so what is missing after speeding up is made good while slowing
 down: the displacement is that of the rows, without overshoot or reversing. Rows that were already
 past when a plan began are not made up for.
@@ -125,7 +126,8 @@ class VelocityMotion:
         if scale > self._max_time_scale:
             raise MotionRefused(
                 f"The velocity plan is {scale:.3g} times faster than the limits of "
-                f"{', '.join(self.names)}, expected at most {self._max_time_scale:.3g} times. Check "
+                f"{', '.join(self.names)}, expected at most {self._max_time_scale:.3g} times. "
+                f"Check "
                 f"its units."
             )
         begin_ns = max(valid_from_ns, now_ns + 1, start_ns)
@@ -136,7 +138,9 @@ class VelocityMotion:
             start_ns = begin_ns - int((begin_ns - start_ns) * scale)
             dt_ns = int(dt_ns * scale)
         rows = rows / scale
-        moved = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0) * dt_ns * 1e-9])
+        moved = np.concatenate(
+            [np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0) * dt_ns * 1e-9]
+        )
         plan = _VelocityPlan(
             start_ns=start_ns, dt_ns=dt_ns, rows=rows, moved=moved, time_scale=scale
         )
@@ -190,7 +194,8 @@ class VelocityMotion:
         if self._stopping:
             self._velocity = self._velocity - np.clip(self._velocity, -step, step)
             return
-        # v * period + v (v - step) / (2 a) = owed: this period, then slowing down in equal steps. The
+        # v * period + v (v - step) / (2 a) = owed: this period, then slowing down in equal
+        # steps. The
         # last of them may be a part of a step, which moves up to step * period / 8 more.
         owed, half = np.abs(self._owed), 0.5 * step
         surely = np.maximum(owed - 0.125 * step * period_s, 0.0)

@@ -39,7 +39,7 @@ def window_of(
         duration_ns = max(math.ceil(brake.duration_s * 1e9), 1)
         count = math.ceil(duration_ns / spacing_ns)
         tail_ns = last_ns + duration_ns * np.arange(1, count + 1, dtype=np.int64) // count
-        tail = brake.sample((tail_ns - last_ns) * 1e-9)
+        tail = brake.sample(np.asarray((tail_ns - last_ns) * 1e-9, np.float64))
         tail[1:, -1] = 0.0
         t_ns = np.concatenate([t_ns, tail_ns])
         points = np.concatenate([points, tail], axis=1)

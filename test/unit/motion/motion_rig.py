@@ -37,9 +37,7 @@ class Trace:
     def add(self, setpoint: Setpoint, *, on_tick: bool = True) -> None:
         self.t_ns.append(setpoint.t_ns)
         self.on_tick.append(on_tick)
-        self.states.append(
-            np.stack([setpoint.position, setpoint.velocity, setpoint.acceleration])
-        )
+        self.states.append(np.stack([setpoint.position, setpoint.velocity, setpoint.acceleration]))
         self.setpoints.append(setpoint)
 
     @property
@@ -118,9 +116,7 @@ class Rig:
         self.motion.reset(np.zeros(limits.size) if q is None else q, 0)
         self.trace.add(self.motion.advance(0))
 
-    def accept(
-        self, rows, *, dt_ms=50, start_ms=0, valid_ms=None, interpolation="linear"
-    ) -> bool:
+    def accept(self, rows, *, dt_ms=50, start_ms=0, valid_ms=None, interpolation="linear") -> bool:
         """Offers a plan whose row 0 is due ``start_ms`` from now; True if it was taken."""
         valid_ns = self.now_ns + int((0 if valid_ms is None else valid_ms) * MS)
         start_ns = self.now_ns + int(start_ms * MS)

@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from motion_rig import MS, Rig, arm_limits
 
+from vla_ros.motion import MotionRefused
+
 JOINTS = 2
 LIMITS = arm_limits(JOINTS, reach=1.5)
 
@@ -84,8 +86,8 @@ def play(actions, **settings_) -> Rig:
         elif name == "go_to":
             try:
                 rig.motion.go_to(np.array(value[:2]), rig.now_ns, value[2])
-            except Exception as refusal:
-                assert type(refusal).__name__ == "MotionRefused"
+            except MotionRefused:
+                continue
         elif name == "jump":
             streaming = rig.motion._brake_ns is None
             before = rig.trace.states[-1]
@@ -118,4 +120,3 @@ def play(actions, **settings_) -> Rig:
 @given(st.lists(steps, min_size=1, max_size=10), st.sampled_from([0.0, 0.003]))
 def test_any_sequence_of_requests_stays_inside_all_limits(actions, noise) -> None:
     play(actions, smoothing_noise_rad=noise)
-

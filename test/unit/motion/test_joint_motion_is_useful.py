@@ -45,7 +45,9 @@ def track(limits, *, noise=0.0, declared=0.0, dt_ms=20, rows=50, every_ms=200, l
     return rig, np.sqrt(np.square(error).mean()), np.abs(error).max(), lags[int(np.argmin(off))]
 
 
-@pytest.mark.parametrize("chunks", [{}, {"dt_ms": 50, "rows": 16, "every_ms": 100, "latency_ms": 60}])
+@pytest.mark.parametrize(
+    "chunks", [{}, {"dt_ms": 50, "rows": 16, "every_ms": 100, "latency_ms": 60}]
+)
 @pytest.mark.parametrize("limits", [(2.0, 10.0, 100.0), (2.0, 6.0, 30.0)])
 def test_a_sine_inside_the_limits_is_followed_without_lag(limits, chunks) -> None:
     _, rms, worst, lag = track(one_joint(*limits), **chunks)

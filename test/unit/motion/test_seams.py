@@ -76,4 +76,3 @@ def test_a_plan_is_left_for_its_successor_at_the_next_tick() -> None:
     rig.tick()
     rig.tick()
     assert rig.trace.p[-1].min() > 0.0
-
