@@ -93,7 +93,6 @@ def test_a_fade_starts_with_the_offset_and_ends_with_nothing(p, v, a, j) -> None
     assert (np.abs(out[:, -1]) < [1e-9, 1e-6, 1e-2]).all()
     assert np.allclose(np.diff(out[0]) / 1e-4, 0.5 * (out[1, 1:] + out[1, :-1]), atol=1e-3)
     assert np.allclose(np.diff(out[1]) / 1e-4, 0.5 * (out[2, 1:] + out[2, :-1]), atol=1e-1)
-    assert (out[2, 1] - out[2, 0]) / 1e-4 == pytest.approx(j, abs=10.0)
 
 
 @settings(max_examples=200, deadline=None)
