@@ -14,6 +14,7 @@ import numpy as np
 from vla_ros.data.run_bag import PlanRecord, Series
 from vla_ros.data.run_video import Caption
 
+LEAST_SPAN = 0.2  # rad; a joint that hardly moves shall look so
 MEASURED, COMMANDED, SEAM = "#1f77b4", "#d62728", "#9aa0a6"
 
 
@@ -54,7 +55,7 @@ def plot_run(
                         fontsize=7,
                     )
         for plan in plans:
-            panel.axvline((plan.valid_from_ns - t0) * 1e-9, color=SEAM, lw=0.35, zorder=0)
+            panel.axvline((plan.valid_from_ns - t0) * 1e-9, color=SEAM, lw=0.4, zorder=1.5)
         panel.plot(
             (measured.t_ns - t0) * 1e-9,
             measured.values[:, k],
@@ -69,6 +70,9 @@ def plot_run(
             lw=0.8,
             label="commanded",
         )
+        low, high = panel.get_ylim()
+        if high - low < LEAST_SPAN:
+            panel.set_ylim((low + high - LEAST_SPAN) / 2, (low + high + LEAST_SPAN) / 2)
         panel.set_ylabel(f"{name}\n[rad]", fontsize=8)
         panel.tick_params(labelsize=7)
         panel.margins(x=0)
