@@ -14,6 +14,7 @@ from vla_ros_msgs.msg import BridgeStatus, Commanded, Outcome, Run
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]
 RED = "put the red cube in the blue bin"
 BLUE = "put the blue cube in the yellow bin"
+GREEN = "put the green cube in the yellow bin"
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_a_time_limit_in_ros_time_ends_a_run(graph: RunningGraph) -> None:
 
 
 def test_stop_ends_the_goal_and_only_resume_lets_the_robot_move_again(graph: RunningGraph) -> None:
-    goal = graph.task("put the green cube in the yellow bin")
+    goal = graph.task(GREEN)
     goal.wait(graph.moving, "the arm to move")
     assert graph.call(Trigger, "control_bridge/stop", Trigger.Request()).success
     result = goal.result()
@@ -115,7 +116,7 @@ def test_stop_ends_the_goal_and_only_resume_lets_the_robot_move_again(graph: Run
     graph.wait(lambda: graph.status.state == Commanded.STOPPED, "the state STOPPED")
     assert (graph.status.stop_reason, graph.status.reset_required) == (BridgeStatus.OPERATOR, True)
     since = len(graph.commanded)
-    refused = graph.task(RED).result()
+    refused = graph.task(GREEN).result()  # not done yet, so it cannot succeed without moving
     assert refused.outcome == Outcome.REFUSED
     assert "stopped" in refused.message
     assert graph.moved_rad(since) < 1e-6

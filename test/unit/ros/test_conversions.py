@@ -33,7 +33,8 @@ from vla_ros.sim.truth import ObjectPose, SimTruth
 from vla_ros.spaces import Observation as ObservationValue
 from vla_ros.spaces import StreamReport
 
-stamps = st.integers(1, 2**31 * 10**9 - 1)
+LAST_STAMP_NS = 2**31 * 10**9 - 1  # seconds are 32 bits
+stamps = st.integers(1, LAST_STAMP_NS)
 uint32 = st.integers(0, 2**32 - 1)
 finite = st.floats(-1e3, 1e3, width=32)
 vectors = hnp.arrays(np.float64, st.integers(0, 8), elements=st.floats(-1e3, 1e3))
@@ -201,7 +202,7 @@ def windows(draw: st.DrawFn) -> TrajectoryWindow:
     shape = (len(steps), draw(st.integers(1, 4)))
     numbers = hnp.arrays(np.float64, shape, elements=st.floats(-9, 9))
     return TrajectoryWindow(
-        t_ns=draw(stamps) + np.cumsum(steps),
+        t_ns=draw(st.integers(1, LAST_STAMP_NS - 6 * 10**9)) + np.cumsum(steps),
         position=draw(numbers),
         velocity=draw(numbers),
         acceleration=draw(numbers),
