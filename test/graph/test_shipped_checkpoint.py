@@ -24,7 +24,7 @@ def graph() -> Iterator[RunningGraph]:
 @pytest.mark.parametrize(
     "instruction",
     [
-        "put the green cube in the blue bin",
+        "put the green cube in the yellow bin",
         "place the blue block into the yellow tray, please",
         "clear the table",
     ],
