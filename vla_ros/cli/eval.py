@@ -142,6 +142,7 @@ def run_graph(scenes: list[Episode], source: str, realtime: bool) -> Iterator[di
     }
     with demo_graph(log, **arguments), TaskClient(use_sim_time=True) as client:
         client.wait_for_server(60.0)
+        client.wait_for_robot(60.0)
         for episode in scenes:
             client.go_to("home", SERVICE_S)
             client.reset_scene(episode.seed, SERVICE_S)

@@ -12,12 +12,13 @@ from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from vla_ros_msgs.action import ExecuteTask, GoTo, RunPolicy
-from vla_ros_msgs.msg import Outcome
+from vla_ros_msgs.msg import Commanded, Outcome
 from vla_ros_msgs.srv import ResetScene
 
 from vla_ros.errors import VlaError
 
 CANCEL_PATIENCE_S = 10.0
+SEEN_NS = 300_000_000  # ROS time after which a new scene has been seen by all
 
 
 class GraphNotUpError(VlaError):
@@ -85,6 +86,19 @@ class TaskClient:
                 "with `vla doctor`."
             )
 
+    def wait_for_robot(self, timeout_s: float) -> None:
+        """Wait until the bridge commands the robot.
+
+        Raises:
+            GraphNotUpError: it does not after `timeout_s` of steady time.
+        """
+        heard: list[Any] = []
+        listener = self.node.create_subscription(Commanded, "commanded", heard.append, 1)
+        try:
+            self._wait(lambda: bool(heard), timeout_s, "the control_bridge to command the robot")
+        finally:
+            self.node.destroy_subscription(listener)
+
     def execute(
         self,
         instruction: str,
@@ -137,7 +151,7 @@ class TaskClient:
         return result.result().result
 
     def go_to(self, pose: str, timeout_s: float) -> None:
-        """Move the robot to a named pose of its file.
+        """Move the robot to a named pose of its file, as soon as no run moves it.
 
         Raises:
             GraphNotUpError: the bridge did not do it within `timeout_s` of steady time.
@@ -145,15 +159,20 @@ class TaskClient:
         client = ActionClient(self.node, GoTo, "go_to")
         try:
             self._wait(client.server_is_ready, timeout_s, "the control_bridge's go_to action")
-            sent = client.send_goal_async(GoTo.Goal(pose=pose))
-            self._wait(sent.done, timeout_s, "the control_bridge to take the pose")
-            result = sent.result().get_result_async()
-            self._wait(result.done, timeout_s, f"the robot to reach pose {pose}")
-            answer = result.result().result
+            end = time.monotonic() + timeout_s
+            while True:
+                sent = client.send_goal_async(GoTo.Goal(pose=pose))
+                self._wait(sent.done, timeout_s, "the control_bridge to take the pose")
+                result = sent.result().get_result_async()
+                self._wait(result.done, timeout_s, f"the robot to reach pose {pose}")
+                answer = result.result().result
+                if answer.outcome == Outcome.SUCCEEDED:
+                    return
+                if answer.outcome != Outcome.REFUSED or time.monotonic() > end:
+                    raise GraphNotUpError(f"the robot did not go to {pose}: {answer.message}")
+                self.spin_until(lambda: False, 0.1)
         finally:
             client.destroy()
-        if answer.outcome != Outcome.SUCCEEDED:
-            raise GraphNotUpError(f"the robot did not go to pose {pose}: {answer.message}")
 
     def reset_scene(self, seed: int, timeout_s: float) -> None:
         """Lay out the simulated scene of `seed`.
@@ -170,6 +189,8 @@ class TaskClient:
             self.node.destroy_client(client)
         if not answer.result().success:
             raise GraphNotUpError(f"scene {seed}: {answer.result().message}")
+        seen_ns = self.now_ns + SEEN_NS
+        self._wait(lambda: self.now_ns > seen_ns, timeout_s, "everybody to see the new scene")
 
     def start_run(self, prompt: str, *, seed: int = -1, timeout_s: float = 10.0) -> Any:
         """Give the policy a prompt itself, without a planner; returns the goal's handle.
