@@ -118,14 +118,19 @@ def train(
         list[Path], typer.Option(help="Demonstration set; give it several times to mix sets.")
     ],
     out: Annotated[Path, typer.Option(help="Where the checkpoint and its metrics go.")],
-    minutes: Annotated[float, typer.Option(help="Wall-clock budget.", min=0.1)] = 60.0,
+    minutes: Annotated[
+        float | None, typer.Option(help="Wall-clock budget; 60 when no budget is given.", min=0.1)
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Budget in samples, the same on any machine.", min=1)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Training seed.")] = 0,
     init: Annotated[Path | None, typer.Option(help="Start from this checkpoint's weights.")] = None,
 ) -> None:
     """Train nano, the small flow-matching VLA, from demonstrations."""
     from vla_ros.cli.train import train as run
 
-    raise typer.Exit(run(data, out, minutes, seed, init))
+    raise typer.Exit(run(data, out, minutes, samples, seed, init))
 
 
 @app.command("eval", rich_help_panel=DATA)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 REFINE_LR = 1e-4
+DEFAULT_MINUTES = 60.0
 
 
-def train(data: list[Path], out: Path, minutes: float, seed: int, init: Path | None) -> int:
-    """Train nano, or go on with the run that lies in `out`."""
+def train(
+    data: list[Path],
+    out: Path,
+    minutes: float | None,
+    samples: int | None,
+    seed: int,
+    init: Path | None,
+) -> int:
+    """Train nano, or go on with the run that lies in `out`; an hour when no budget is given."""
     from vla_ros.train.config import TrainConfig
     from vla_ros.train.loop import train as run
 
-    lr = TrainConfig(minutes=minutes).lr if init is None else REFINE_LR
-    config = TrainConfig(minutes=minutes, seed=seed, lr=lr)
+    if minutes is None and samples is None:
+        minutes = DEFAULT_MINUTES
+    config = TrainConfig(minutes=minutes, samples=samples, seed=seed)
+    if init is not None:
+        config = replace(config, lr=REFINE_LR)
     checkpoint = run(config, data, out, init=init)
     Console().print(
         f"{checkpoint}: try it with `vla eval --direct --policy {checkpoint}`", highlight=False
