@@ -1,11 +1,15 @@
-"""A policy by its name: a checkpoint folder, or the file of a policy server."""
+"""A policy by its name: a checkpoint folder, its declaration, or the file of a policy server."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import yaml
+
 from vla_ros.errors import VlaError
+from vla_ros.policy.declaration import Declaration, declaration_of, read_declaration
+from vla_ros.policy.families import load_family
 from vla_ros.policy.protocol import Policy
 
 
@@ -17,23 +21,40 @@ def load_policy(source: str, *, threads: int | None = None) -> Policy:
     """Load a policy from a checkpoint folder, or make the client of a policy server.
 
     Args:
-        source: Folder of a checkpoint, or YAML file of a policy server.
+        source: Folder of a checkpoint; YAML file that declares one (it has the key
+            ``checkpoint``); or YAML file of a policy server.
         threads: CPU threads of the model; None leaves them as they are.
 
     Raises:
         PolicySourceError: There is nothing there.
         VlaError: The checkpoint cannot be used; the text says why.
     """
-    folder = Path(source).expanduser()
-    if folder.suffix in (".yaml", ".yml"):
-        from vla_ros.policy.remote import load_served
+    path = Path(source).expanduser()
+    if path.suffix in (".yaml", ".yml"):
+        if not _declares_checkpoint(path):
+            from vla_ros.policy.remote import load_served
 
-        return load_served(folder, api_key=os.environ.get("OPENPI_API_KEY"))
-    if not folder.is_dir():
+            return load_served(path, api_key=os.environ.get("OPENPI_API_KEY"))
+        declaration = read_declaration(path)
+        folder = path.parent / Path(declaration.checkpoint or ".").expanduser()
+        return _load(folder, declaration, source, threads)
+    if not path.is_dir():
         raise PolicySourceError(
             f"policy '{source}': no such folder, expected a checkpoint folder with config.json, "
             "'expert', or the YAML file of a policy server"
         )
-    from vla_ros.policy.nano_policy import NanoPolicy
+    return _load(path, declaration_of(path), source, threads)
 
-    return NanoPolicy(folder, threads=threads)
+
+def _load(folder: Path, declaration: Declaration, source: str, threads: int | None) -> Policy:
+    if not folder.is_dir():
+        raise PolicySourceError(f"policy '{source}': its checkpoint '{folder}' is no folder")
+    return load_family(folder, declaration, threads=threads)
+
+
+def _declares_checkpoint(path: Path) -> bool:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return False  # the reader of server files says what is wrong
+    return isinstance(values, dict) and "checkpoint" in values

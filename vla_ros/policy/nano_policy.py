@@ -13,6 +13,7 @@ import torch
 
 from vla_ros.errors import VlaError
 from vla_ros.policy.checkpoint import action_processor, load_nano
+from vla_ros.policy.declaration import Declaration
 from vla_ros.policy.models.nano import Nano
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.spaces.time_contract import TimeContract
@@ -143,3 +144,16 @@ class NanoPolicy:
                 torch.from_numpy(words)[None],
             )
             return self._model.sample(prefix, noise, num_steps=self._num_steps)[0].numpy()
+
+
+def load(folder: Path, declaration: Declaration, *, threads: int | None) -> NanoPolicy:
+    """Load a nano checkpoint, which declares everything about itself.
+
+    Raises:
+        NanoPolicyError: The declaration says something.
+        CheckpointError: The folder cannot be used.
+    """
+    said = sorted(declaration.model_fields_set - {"checkpoint"})
+    if said:
+        raise NanoPolicyError(f"nano takes no declaration, got {said}; remove them.")
+    return NanoPolicy(folder, threads=threads)

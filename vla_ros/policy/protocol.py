@@ -7,7 +7,7 @@ timing, fences and aggregation are not the policy's business (see `vla_ros.polic
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,25 @@ class PolicySpec:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Guidance:
+    """What a new chunk should agree with, on its own rows (real-time chunking).
+
+    Attributes:
+        actions: The plan before at the new chunk's rows, absolute; rows of weight 0 are ignored
+            and may hold anything finite. Shape (T, A).
+        weights: How much each row counts, 1 for what is executed anyway. Shape (T,).
+        max_weight: Bound of the guidance's strength (beta).
+        jacobian: ``none`` pulls the estimate of the end straight to the plan; ``full`` through
+            the network's Jacobian (arXiv 2506.07339), at the price of a backward pass a step.
+    """
+
+    actions: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    max_weight: float = 5.0
+    jacobian: Literal["none", "full"] = "none"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PolicyRequest:
     """One question to a policy.
 
@@ -49,11 +68,13 @@ class PolicyRequest:
         observation: What the robot saw and felt at one instant.
         prompt: The subtask in the policy's words.
         seed: Makes sampling repeatable; None draws at random.
+        guidance: What the answer should agree with; only flow policies take it.
     """
 
     observation: Observation
     prompt: str
     seed: int | None = None
+    guidance: Guidance | None = None
 
 
 class Policy(Protocol):
