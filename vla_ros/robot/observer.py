@@ -67,7 +67,7 @@ class Observer:
         """
         camera = self._cameras.get(key)
         if camera is None:
-            self._sync.count_refused(key)  # raises, naming the streams that exist
+            self._sync.count_refused(key, "form")  # raises, naming the streams that exist
             return None
         if rgb.shape != (camera.raw_height, camera.raw_width, 3):
             return self._refuse_image(
@@ -78,9 +78,7 @@ class Observer:
                 do="mend the camera driver's resolution, or raw_height, raw_width and crop",
             )
         image, signature = self._transforms[key].apply_signed(rgb)
-        capture_ns = stamp_ns - camera.latency_ns if stamp_ns > 0 else stamp_ns
-        frame = Frame(image, signature)
-        result = self._sync.push(key, capture_ns, frame, now_ns)
+        result = self._sync.push(key, stamp_ns, Frame(image, signature), now_ns)
         return _bad_stamp(key, result, stamp_ns, now_ns)
 
     def push_message(
@@ -142,7 +140,7 @@ class Observer:
     ) -> Refusal | None:
         """Take in a sensor_msgs/JointState's names and positions; else as ``push_joints``."""
         if len(names) != len(positions):
-            self._sync.count_refused(STATE_ANCHOR)
+            self._sync.count_refused(STATE_ANCHOR, "form")
             return Refusal(
                 stream=STATE_ANCHOR,
                 what="names and positions differ in number",
@@ -176,7 +174,7 @@ class Observer:
         self, stamp_ns: int, values: npt.NDArray[np.float64], now_ns: int
     ) -> Refusal | None:
         if not np.isfinite(values).all():
-            self._sync.count_refused(STATE_ANCHOR)
+            self._sync.count_refused(STATE_ANCHOR, "form")
             broken = [j for j, v in zip(self._joints, values, strict=True) if not np.isfinite(v)]
             return Refusal(
                 stream=STATE_ANCHOR,
@@ -191,7 +189,7 @@ class Observer:
         return _bad_stamp(STATE_ANCHOR, result, stamp_ns, now_ns)
 
     def _missing_joints(self, got: list[str]) -> Refusal:
-        self._sync.count_refused(STATE_ANCHOR)
+        self._sync.count_refused(STATE_ANCHOR, "form")
         repeated = [joint for joint in self._joints if got.count(joint) > 1]
         missing = [joint for joint in self._joints if joint not in got]
         what = f"joints are missing: {', '.join(missing)}"
@@ -209,7 +207,7 @@ class Observer:
     def _refuse_image(
         self, camera: CameraSpec, *, what: str, expected: str, got: str, do: str
     ) -> Refusal:
-        self._sync.count_refused(camera.key)
+        self._sync.count_refused(camera.key, "form")
         return Refusal(
             stream=camera.key,
             what=what,
@@ -245,6 +243,7 @@ def _camera_stream(camera: CameraSpec) -> StreamConfig:
         strategy="nearest",
         tolerance_ns=camera.tolerance_ns,
         on_loss=camera.on_loss,
+        latency_ns=camera.latency_ns,
         max_age_ns=camera.max_age_ns,
         wait_ns=camera.wait_ns,
         frozen_motion=camera.frozen_motion,

@@ -30,6 +30,7 @@ class History(Generic[V]):
         self._stamps: list[int] = []
         self._values: list[V] = []
         self._refused: Counter[str] = Counter()
+        self._late = 0
 
     @property
     def stamps(self) -> list[int]:
@@ -56,6 +57,11 @@ class History(Generic[V]):
         """Samples refused so far."""
         return self._refused.total()
 
+    @property
+    def late(self) -> int:
+        """Samples that came after a newer one and were sorted in."""
+        return self._late
+
     def push(self, stamp_ns: int, value: V, now_ns: int) -> PushResult:
         """Sort a sample in, or refuse it and say why."""
         result = self._judge(stamp_ns, now_ns)
@@ -71,6 +77,7 @@ class History(Generic[V]):
             if stamps[at] == stamp_ns:
                 self._refused["duplicate"] += 1
                 return "duplicate"
+            self._late += 1
             stamps.insert(at, stamp_ns)
             values.insert(at, value)
         keep = max(

@@ -27,7 +27,12 @@ class SlowModel:
     used_ns: int = 0
 
     def push(self, stream: str, stamp_ns: int, now_ns: int) -> None:
-        if 0 < stamp_ns <= now_ns + self.configs[stream].future_ns:
+        config = self.configs[stream]
+        if config.clock == "receive":
+            stamp_ns = now_ns - config.latency_ns
+        elif stamp_ns > 0:
+            stamp_ns -= config.latency_ns
+        if 0 < stamp_ns <= now_ns + config.future_ns:
             self.samples[stream].setdefault(stamp_ns, now_ns)
 
     def due(self, stream: str, anchor_ns: int) -> int:
@@ -55,7 +60,7 @@ class SlowModel:
         return waited or any(stamp >= due for stamp in self.samples[stream])
 
     def match(self, anchor_ns: int) -> dict[str, int] | str:
-        matched = {"front": anchor_ns}
+        matched, held = {"front": anchor_ns}, set[str]()
         for stream in ("wrist", "state"):
             due, config = self.due(stream, anchor_ns), self.configs[stream]
             near = [s for s in self.samples[stream] if abs(s - due) <= config.tolerance_ns]
@@ -72,6 +77,12 @@ class SlowModel:
             if found is None:
                 return stream
             matched[stream] = found
+            if config.on_loss == "hold" and found not in near:
+                held.add(stream)
+        pair_ns = self.configs["wrist"].pairs.get("state")
+        off = {name: stamp - self.due(name, anchor_ns) for name, stamp in matched.items()}
+        if pair_ns is not None and not held and abs(off["wrist"] - off["state"]) > pair_ns:
+            return "wrist"
         return matched
 
 
@@ -96,7 +107,7 @@ def arrivals(draw: st.DrawFn) -> list[tuple[int, str, int]]:
     return sorted(events)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     events=arrivals(),
     latency_ms=st.tuples(st.integers(0, 90), st.integers(0, 90)),
@@ -104,6 +115,9 @@ def arrivals(draw: st.DrawFn) -> list[tuple[int, str, int]]:
     wrist=st.sampled_from(["nearest", "before"]),
     state=st.sampled_from(["interpolate", "nearest", "before"]),
     hold=st.booleans(),
+    clock=st.sampled_from(["header", "receive"]),
+    late_ms=st.sampled_from([0, 5, 40]),
+    pair_ms=st.sampled_from([None, 3, 10]),
     tick_ms=st.sampled_from([7, 10, 50]),
 )
 def test_any_interleaving_gives_the_best_matched_set(
@@ -113,10 +127,18 @@ def test_any_interleaving_gives_the_best_matched_set(
     wrist: str,
     state: str,
     hold: bool,
+    clock: str,
+    late_ms: int,
+    pair_ms: int | None,
     tick_ms: int,
 ) -> None:
     held = {"on_loss": "hold", "max_age_ns": 60 * MS} if hold else {}
-    changes = {"wrist": {"strategy": wrist, **held}, "state": {"strategy": state}}
+    pairs = {} if pair_ms is None else {"pairs": {"state": pair_ms * MS}}
+    timing = {"clock": clock, "latency_ns": late_ms * MS}
+    changes = {
+        "wrist": {"strategy": wrist, **timing, **held, **pairs},
+        "state": {"strategy": state},
+    }
     time_contract = contract(
         image_latency_ns={"front": latency_ms[0] * MS, "wrist": latency_ms[1] * MS},
         state_at=state_at,
@@ -127,7 +149,9 @@ def test_any_interleaving_gives_the_best_matched_set(
     for now_ns in range(tick_ms * MS, 900 * MS, tick_ms * MS):
         while pending and pending[0][0] <= now_ns:
             arrival, stream, stamp = pending.pop(0)
-            value = position(stamp) if stream == "state" else picture(stamp)
+            taken = arrival if stream == "wrist" and clock == "receive" else stamp
+            taken -= late_ms * MS if stream == "wrist" and taken > 0 else 0
+            value = position(stamp) if stream == "state" else picture(taken)
             sync.push(stream, stamp, value, arrival)
             model.push(stream, stamp, arrival)
         seen, expected = sync.observe(now_ns), model.observe(now_ns)
@@ -151,5 +175,5 @@ def test_an_hour_of_samples_needs_no_more_memory_than_a_minute() -> None:
     sync = synchroniser(state={"history_count": 64, "history_age_ns": 100 * MS})
     for t in range(1, 20_001, 2):
         sync.push("state", t * MS, position(t), t * MS)
-    history = sync._streams["state"].history
+    history = sync._tracks["state"]._history
     assert len(history.stamps) == len(history.values) <= 51

@@ -245,3 +245,71 @@ def test_a_configuration_that_cannot_work_is_refused() -> None:
         synchroniser(anchor="rear")
     with pytest.raises(SyncError, match="stream 'rear' is unknown; expected one of front"):
         synchroniser().push("rear", 1, picture(1), 1)
+    with pytest.raises(SyncError, match="pair tolerance with 'rear'"):
+        synchroniser(wrist={"pairs": {"rear": 5 * MS}})
+    with pytest.raises(ValueError, match="no picture between two pictures"):
+        synchroniser(wrist={"strategy": "interpolate"})
+
+
+def test_a_pair_of_cameras_that_are_too_far_apart_is_refused_with_both_names() -> None:
+    sync = synchroniser(wrist={"pairs": {"front": 4 * MS}, "on_loss": "stop"})
+    feed(sync, 90)
+    sync.push("state", 110 * MS, position(110 * MS), 110 * MS)
+    sync.push("front", 100 * MS, picture(1), 110 * MS)
+    sync.push("wrist", 105 * MS, picture(2), 110 * MS)
+    refusal = sync.observe(110 * MS)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.stream, refusal.consequence) == ("wrist", "stop")
+    assert "front" in refusal.what
+    assert (refusal.expected[:19], refusal.got) == ("at most 0.0040 s be", "0.0050 s")
+
+
+def test_what_the_time_contract_puts_between_two_cameras_is_no_distance() -> None:
+    times = contract(image_latency_ns={"front": 0, "wrist": 30 * MS})
+    sync = synchroniser(times, wrist={"pairs": {"front": 4 * MS, "state": 4 * MS}})
+    feed(sync, 110, skip=("front", "wrist"))
+    sync.push("wrist", 72 * MS, picture(2), 100 * MS)
+    sync.push("front", 100 * MS, picture(1), 100 * MS)
+    assert isinstance(sync.observe(130 * MS), Observation)
+
+
+def test_a_camera_stamped_at_arrival_is_corrected_by_its_calibrated_latency() -> None:
+    sync = synchroniser(wrist={"clock": "receive", "latency_ns": 40 * MS})
+    feed(sync, 100, skip=("wrist",))
+    sync.push("wrist", 0, picture(2), 138 * MS)  # its driver stamps nothing
+    seen = sync.observe(140 * MS)
+    assert isinstance(seen, Observation)
+    assert seen.image_stamps_ns["wrist"] == 98 * MS
+
+
+def test_cameras_at_different_rates_each_give_their_nearest_picture() -> None:
+    sync = synchroniser(wrist={"tolerance_ns": 60 * MS, "wait_ns": 50 * MS})
+    seen = []
+    for t in range(1, 901):
+        if t % 10 == 0:
+            sync.push("state", t * MS, position(t * MS), t * MS)
+        if t % 33 == 0:
+            sync.push("front", t * MS, picture(t), t * MS)
+        if t % 100 == 0:
+            sync.push("wrist", t * MS, picture(t), t * MS)
+        one = sync.observe(t * MS)
+        if isinstance(one, Observation):
+            seen.append(one)
+    assert len(seen) >= 15
+    for one in seen[3:]:
+        off = abs(one.image_stamps_ns["wrist"] - one.t_obs_ns)
+        assert off <= 50 * MS, "the slow camera's nearest picture is at most half a period away"
+
+
+def test_what_was_refused_is_counted_by_reason() -> None:
+    sync = synchroniser()
+    feed(sync, 100)
+    sync.push("front", 0, picture(1), 100 * MS)
+    sync.push("front", 100 * MS, picture(1), 100 * MS)
+    sync.push("front", 900 * MS, picture(1), 100 * MS)
+    sync.push("front", 70 * MS, picture(1), 100 * MS)
+    sync.count_refused("front", "form")
+    assert sync.counts()["front"] == {
+        "zero": 1, "duplicate": 1, "future": 1, "form": 1, "late": 1
+    }  # fmt: skip
+    assert {r.name: r.drops for r in sync.reports(100 * MS)}["front"] == 4
