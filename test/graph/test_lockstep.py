@@ -133,7 +133,7 @@ def test_a_second_run_with_the_same_seed_is_equal(seen: Seen) -> None:
 
 def test_a_lockstep_run_that_stalls_ends_and_names_the_node_waited_for() -> None:
     with stage() as made:
-        made.start("sim_robot", lockstep=True, lockstep_nodes="[policy]", lockstep_patience_s=1.0)
+        made.start("sim_robot", lockstep=True, lockstep_nodes="[policy]", lockstep_start_s=1.0)
         assert made.ended("sim_robot") == 1
         assert "policy never reported" in made.printed("sim_robot")
         assert "Traceback" not in made.printed("sim_robot")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vla_ros.ros.domain import isolated_domain
+from vla_ros.ros.task_client import GraphNotUpError
 
 STOP_S = 30.0
 
@@ -25,6 +26,9 @@ def demo_graph(log: Path, **arguments: object) -> Iterator[int]:
 
     Yields:
         The number of the domain.
+
+    Raises:
+        GraphNotUpError: The block raised it; the text then names the log.
     """
     words = [f"{name}:={value}" for name, value in arguments.items()]
     with isolated_domain() as variables, log.open("w") as output:
@@ -37,6 +41,8 @@ def demo_graph(log: Path, **arguments: object) -> Iterator[int]:
         )
         try:
             yield int(variables["ROS_DOMAIN_ID"])
+        except GraphNotUpError as error:
+            raise GraphNotUpError(f"{error} The graph's own words are in {log}") from error
         finally:
             graph.send_signal(signal.SIGINT)
             try:

@@ -91,6 +91,37 @@ def demo(
     raise typer.Exit(run(out, policy, seed))
 
 
+@app.command(rich_help_panel=ON_ROBOT)
+def serve(
+    policy: Annotated[str, typer.Option(help="Checkpoint folder, or the file that declares it.")],
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")
+    ] = "127.0.0.1",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the token that robots must show; or set VLA_SERVE_TOKEN."),
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="PEM certificate: serve wss:// instead of ws://.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM private key of the certificate.")] = None,
+    limit_s: Annotated[
+        float, typer.Option(help="Longest time for one request, in seconds.", min=0.01)
+    ] = 30.0,
+    max_wait_s: Annotated[
+        float, typer.Option(help="Longest wait for other robots to share a batch.", min=0.0)
+    ] = 0.01,
+    max_robots: Annotated[int, typer.Option(help="Most connections at once.", min=1)] = 16,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the model.", min=1)] = None,
+) -> None:
+    """Serve a policy to robots on the network; openpi's clients work against it too."""
+    from vla_ros.cli.serve import serve as run
+
+    network = (host, port, token_file, certificate, key)
+    raise typer.Exit(run(policy, *network, limit_s, max_wait_s, max_robots, threads))
+
+
 @sim_app.command()
 def collect(
     out: Annotated[
@@ -137,7 +168,16 @@ def train(
 def evaluate(
     episodes: Annotated[int, typer.Option(help="Number of scenes.", min=1)] = 20,
     seed: Annotated[int, typer.Option(help="First scene seed.", min=0)] = 900_000,
-    policy: Annotated[str, typer.Option(help="'expert', or a checkpoint folder.")] = "expert",
+    policy: Annotated[
+        str, typer.Option(help="'expert', a checkpoint folder, or a policy server's file.")
+    ] = "expert",
+    task: Annotated[
+        str,
+        typer.Option(
+            help="'single': one instruction a scene; 'listen': two different ones, each from the "
+            "same start; 'long': clear the table."
+        ),
+    ] = "single",
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Real time instead of lockstep.")
     ] = False,
@@ -147,12 +187,27 @@ def evaluate(
     wordings: Annotated[
         str, typer.Option(help="'canonical', 'train' or 'held-out'.")
     ] = "canonical",
-    json: Annotated[Path | None, typer.Option(help="Write the result here as JSON.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Keep the result here as JSON, from the first scene on.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Compare with this earlier result, scene by scene.")
+    ] = None,
 ) -> None:
     """Success rate of a policy over fresh scenes, with its 95 % interval."""
+    from vla_ros.cli.eval import Evaluation
     from vla_ros.cli.eval import evaluate as run
 
-    raise typer.Exit(run(episodes, seed, policy, realtime, direct, wordings, json))
+    evaluation = Evaluation(
+        episodes=episodes,
+        seed=seed,
+        policy=policy,
+        task=task,
+        realtime=realtime,
+        direct=direct,
+        wordings=wordings,
+    )
+    raise typer.Exit(run(evaluation, json, against))
 
 
 def main() -> None:

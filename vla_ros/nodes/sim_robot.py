@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from rosgraph_msgs.msg import Clock
@@ -20,6 +19,7 @@ from trajectory_msgs.msg import JointTrajectory
 from vla_ros_msgs.msg import SimState
 from vla_ros_msgs.srv import ResetScene
 
+from vla_ros.nodes.sim_parameters import SimParameters
 from vla_ros.nodes.truth import trajectory_from, truth_msg
 from vla_ros.robot.load import load_robot, robot_path, urdf_text
 from vla_ros.ros.conversions.image import image_msg
@@ -29,7 +29,6 @@ from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.lockstep_host import LockstepHost
 from vla_ros.ros.pacing import SteadyPace
-from vla_ros.ros.parameters import NodeParameters, parameter
 from vla_ros.ros.spin import run
 from vla_ros.sim.controllers import TrajectoryController, TrajectoryRefused
 from vla_ros.sim.robot import SimRobot
@@ -42,28 +41,11 @@ MOST_BEHIND_NS = 50_000_000
 """A longer stall is not caught up: simulated time falls behind."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parameters(NodeParameters):
-    """Parameters of sim_robot."""
-
-    robot: str = parameter("sim_arm", "robot file, or its name in config/robots")
-    seed: int = parameter(1, "scene to begin with", minimum=0)
-    camera_latency_s: float = parameter(
-        0.03, "from the capture of an image to its publication", unit="s", minimum=0.0, maximum=1.0
-    )
-    lockstep_nodes: tuple[str, ...] = parameter(
-        ("observation_sync", "policy", "control_bridge"), "nodes that lockstep waits for"
-    )
-    lockstep_patience_s: float = parameter(
-        10.0, "steady time without progress that ends a lockstep run", unit="s", minimum=0.1
-    )
-
-
-class SimRobotNode(VlaNode[Parameters]):
+class SimRobotNode(VlaNode[SimParameters]):
     """Publishes what a robot's drivers publish, and the truth for the expert and the judge."""
 
     def __init__(self) -> None:
-        super().__init__("sim_robot", Parameters)
+        super().__init__("sim_robot", SimParameters)
 
     def configure(self) -> None:
         """Builds the world and the topics."""
@@ -73,9 +55,14 @@ class SimRobotNode(VlaNode[Parameters]):
         self._sim.step(SETTLE_NS)
         self._host: LockstepHost | None = None
         if self.parameters.lockstep:
-            patience_ns = round(self.parameters.lockstep_patience_s * 1e9)
-            nodes = self.parameters.lockstep_nodes
-            self._host = LockstepHost(self, nodes, self._advance, patience_ns)
+            p = self.parameters
+            self._host = LockstepHost(
+                self,
+                p.lockstep_nodes,
+                self._advance,
+                patience_ns=round(p.lockstep_patience_s * 1e9),
+                start_ns=round(p.lockstep_start_s * 1e9),
+            )
         self._clock_topic = self.publisher(Clock, "/clock", "clock")
         self._joints = self._output(JointState, self._spec.state.topic, "joint_state")
         self._truth = self._output(SimState, "~/truth", "truth")

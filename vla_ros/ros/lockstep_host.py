@@ -23,6 +23,7 @@ class LockstepHost:
         nodes: Names of the nodes that time waits for.
         advance: Called when the next tick may come; must end in ``tick``.
         patience_ns: Steady time without any progress after which the run fails.
+        start_ns: Likewise, for every node to come up; loading a policy takes long.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class LockstepHost:
         nodes: Sequence[str],
         advance: Callable[[], None],
         patience_ns: int,
+        start_ns: int,
     ) -> None:
         self._node = node
         self._barrier = Barrier(nodes)
         self._counts = Inbox(node.get_name())
         self._advance = advance
         self._patience_ns = patience_ns
+        self._start_ns = start_ns
         self._t_ns = 0
         self._progress_ns = 0
         self._ticks = node.publisher(Lockstep, TICKS, "lockstep")
@@ -97,7 +100,7 @@ class LockstepHost:
 
     def _check(self) -> None:
         waited_ns = self._node.clock.steady_ns() - self._progress_ns
-        if waited_ns > self._patience_ns:
+        if waited_ns > (self._patience_ns if self._t_ns else self._start_ns):
             raise LockstepError(
                 f"lockstep made no progress for {waited_ns * 1e-9:.0f} s at "
                 f"{self._t_ns * 1e-9:.3f} s of simulated time; waiting for: "

@@ -11,6 +11,7 @@ import rclpy
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
 from vla_ros_msgs.action import ExecuteTask, GoTo, RunPolicy
 from vla_ros_msgs.msg import Commanded, Outcome
 from vla_ros_msgs.srv import ResetScene
@@ -204,6 +205,35 @@ class TaskClient:
         sent = self._runs.send_goal_async(RunPolicy.Goal(prompt=prompt, seed=seed))
         self._wait(sent.done, timeout_s, "the policy to take the prompt")
         return sent.result()
+
+    def end_run(self, handle: Any, result: Any, timeout_s: float) -> None:
+        """Cancel a run of `start_run` and wait for its end.
+
+        Args:
+            handle: What `start_run` returned.
+            result: Its `get_result_async()`.
+            timeout_s: Of steady time.
+
+        Raises:
+            GraphNotUpError: it did not end in time.
+        """
+        if not result.done():
+            handle.cancel_goal_async()
+        self._wait(result.done, timeout_s, "the policy to end its run")
+
+    def resume(self, timeout_s: float) -> None:
+        """Let a stopped robot move again; one that is not stopped stays as it is.
+
+        Raises:
+            GraphNotUpError: the bridge did not answer within `timeout_s` of steady time.
+        """
+        client = self.node.create_client(Trigger, "control_bridge/resume")
+        try:
+            self._wait(client.service_is_ready, timeout_s, "the control_bridge's resume service")
+            answer = client.call_async(Trigger.Request())
+            self._wait(answer.done, timeout_s, "the control_bridge to resume")
+        finally:
+            self.node.destroy_client(client)
 
     def _wait(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:
         if not self.spin_until(done, timeout_s):
