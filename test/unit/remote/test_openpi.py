@@ -127,7 +127,7 @@ def test_a_lost_connection_is_made_anew():
 
 def test_no_server_is_said_in_words():
     client = OpenpiClient("ws://127.0.0.1:9", SPEC, KEYS, connect_s=1.0)
-    with pytest.raises(RemoteError, match=r"no openpi server at ws://127\.0\.0\.1:9"):
+    with pytest.raises(RemoteError, match=r"no policy server at ws://127\.0\.0\.1:9"):
         client.infer(request_for())
 
 
@@ -149,7 +149,7 @@ def test_a_late_answer_is_never_taken_for_the_next_one():
 def test_a_servers_traceback_becomes_one_sentence():
     with OpenpiServer(lambda _: "Traceback ...\n  File x\nKeyError: 'state'\n") as server:
         client = OpenpiClient(server.uri, SPEC, KEYS)
-        with pytest.raises(RemoteError, match="failed: KeyError: 'state'"):
+        with pytest.raises(RemoteError, match="refused: KeyError: 'state'"):
             client.infer(request_for())
         client.close()
 

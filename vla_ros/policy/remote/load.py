@@ -12,15 +12,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vla_ros.policy.protocol import PolicySpec
+from vla_ros.policy.remote.errors import RemoteError
 from vla_ros.policy.remote.mapping import KeyMap
-from vla_ros.policy.remote.openpi import OpenpiClient, RemoteError
+from vla_ros.policy.remote.openpi import OpenpiClient
 from vla_ros.spaces.time_contract import TimeContract, TimeContractError
 
 Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class ServedPolicy(BaseModel):
+class ServedFile(BaseModel):
     """A policy server's file.
 
     Attributes:
@@ -74,7 +75,7 @@ def load_served(path: Path, *, api_key: str | None = None) -> OpenpiClient:
         MappingError: Its names do not fit together.
     """
     try:
-        file = ServedPolicy.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        file = ServedFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
         contract = TimeContract.from_dict(file.time_contract)
     except OSError as error:
         raise RemoteError(f"policy file {path} cannot be read: {error.strerror}") from error

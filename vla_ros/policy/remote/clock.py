@@ -1,0 +1,52 @@
+"""How far the server's clock is from ours, from the four stamps of a round trip.
+
+Mills, "Internet time synchronization: the Network Time Protocol", IEEE Trans. Comm. 39(10), 1991:
+the offset of the quickest round trip is the best one, and is wrong by at most half that trip.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+KEEP = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockSample:
+    """One round trip.
+
+    Attributes:
+        offset_ns: The server's clock minus ours, in [ns].
+        round_trip_ns: On the network, the server's own time taken off, in [ns].
+    """
+
+    offset_ns: int
+    round_trip_ns: int
+
+    @classmethod
+    def from_stamps(
+        cls, *, asked_ns: int, received_ns: int, sent_ns: int, answered_ns: int
+    ) -> ClockSample:
+        """Ask and answer by our clock, receipt and dispatch by the server's. All in [ns]."""
+        return cls(
+            offset_ns=((received_ns - asked_ns) + (sent_ns - answered_ns)) // 2,
+            round_trip_ns=(answered_ns - asked_ns) - (sent_ns - received_ns),
+        )
+
+
+class ClockCheck:
+    """The last round trips."""
+
+    def __init__(self) -> None:
+        self._samples: deque[ClockSample] = deque(maxlen=KEEP)
+
+    def add(self, sample: ClockSample) -> None:
+        """One more; impossible ones, made by a clock that was set meanwhile, are left out."""
+        if sample.round_trip_ns >= 0:
+            self._samples.append(sample)
+
+    @property
+    def best(self) -> ClockSample | None:
+        """The quickest of the last round trips."""
+        return min(tuple(self._samples), key=lambda s: s.round_trip_ns, default=None)
