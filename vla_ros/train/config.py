@@ -62,7 +62,7 @@ class TrainConfig:
     counterfactual: float = 0.2
     shift_px: tuple[int, ...] = (1, 2)
     weights: LossWeights = field(default_factory=LossWeights)
-    num_steps: int = 5
+    num_steps: int = 2
     max_words: int = 32
     precision: Precision = "auto"
     sizes: Mapping[str, Any] = field(default_factory=dict)
