@@ -30,14 +30,16 @@ class BlendWeights:
     Attributes:
         kind: ``linear``: the new chunk's share grows from 0 where it takes over to 1 after
             ``ramp_ns``, or at the end of the overlap where that comes first; ``ensemble``: the
-            share depends on how many chunks already met at a row.
+            share depends on how many chunks already met at a row; ``average``: it is ``share``.
         ramp_ns: Length of the linear ramp in [ns].
         m: Decay of ``ensemble``: larger values trust old chunks more.
+        share: Of the new chunk in ``average``; 1 takes the newest only.
     """
 
-    kind: Literal["linear", "ensemble"] = "linear"
+    kind: Literal["linear", "ensemble", "average"] = "linear"
     ramp_ns: int = 200_000_000
     m: float = 0.01
+    share: float = 0.7
 
 
 def resample(
@@ -100,6 +102,8 @@ def new_share(
     if weights.kind == "linear":
         ramp_ns = max(1, min(weights.ramp_ns, old_end_ns - from_ns))
         share = np.clip((due_ns - from_ns) / ramp_ns, 0.0, 1.0)
+    elif weights.kind == "average":
+        share = np.full(len(due_ns), weights.share)
     else:
         oldest_first = np.exp(-weights.m * np.arange(int(merged.max(initial=1)) + 1))
         share = (oldest_first / np.cumsum(oldest_first))[merged]

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Aggregation = Literal["sync", "blend"]
+Aggregation = Literal["sync", "blend", "rtc", "rtc_prefix"]
 Interpolation = Literal["hold", "linear"]
 
 

@@ -12,7 +12,7 @@ from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, Observation, 
 
 from vla_ros.errors import VlaError
 from vla_ros.nodes.expert import TopicExpert
-from vla_ros.nodes.policy_setup import PolicyParameters, load_for, runner_for
+from vla_ros.nodes.policy_setup import PolicyParameters, load_for, runner_for, tell
 from vla_ros.nodes.truth import truth_from
 from vla_ros.policy import Policy
 from vla_ros.policy.desk import Patience
@@ -53,7 +53,7 @@ class PolicyNode(VlaNode[PolicyParameters]):
         self._robot = load_robot(p.robot)
         self._hash = spec_hash(self._robot)
         patience = Patience(run_ns=round(p.time_limit_s * 1e9))
-        self._runs = RunServer(self, patience, p.seed, p.joining)
+        self._runs = RunServer(self, patience, p.seed)
         self._chunks = self.publisher(ActionChunk, "action_chunk", "chunk", counted=True)
         self._diagnostics = Diagnostics(self)
         self._diagnostics.set("warn", f"loading {p.policy}")
@@ -179,6 +179,7 @@ class PolicyNode(VlaNode[PolicyParameters]):
         if plan is not None:
             self._chunks.publish(chunk_msg(plan, self._robot.base_frame))
             self._diagnostics.event("chunk", now_ns - plan.t_obs_ns)
+            tell(self._diagnostics, runner.stats, plan.model_id)
 
     def _beat(self) -> None:
         """What must go on when ROS time stands still: patience and feedback."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
-from vla_ros.chunks import Aggregation
+from vla_ros.chunks import Joining
 from vla_ros.nodes.expert import TopicExpert
 from vla_ros.policy import Policy
 from vla_ros.policy.load import load_policy
-from vla_ros.policy.runner import PolicyRunner
+from vla_ros.policy.runner import PolicyRunner, RunStats
 from vla_ros.robot.check import check_policy
 from vla_ros.robot.spec import RobotSpec, spec_hash
+from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.parameters import NodeParameters, parameter
 
 EXPERT = "expert"
@@ -23,11 +25,11 @@ class PolicyParameters(NodeParameters):
     robot: str = parameter("", "robot file: a path, or a name in share/vla_ros/config/robots")
     policy: str = parameter("", "'expert', a checkpoint folder, or a policy server's file")
     aggregation: str = parameter(
-        "blend", "how a chunk joins the one before", choices=("sync", "blend")
+        "blend", "how a chunk joins the one before", choices=("sync", "blend", "ensemble", "rtc")
     )
     execute_s: float = parameter(
         0.2,
-        "from one inference to the next (blend), or executed of a chunk (sync)",
+        "from one inference to the next, or executed of a chunk (sync)",
         unit="s",
         minimum=0.02,
         maximum=10.0,
@@ -43,11 +45,6 @@ class PolicyParameters(NodeParameters):
     seed: int = parameter(-1, "of the policy's noise where a goal names none; -1: random")
     threads: int = parameter(1, "CPU threads of the model", minimum=1, maximum=256)
     time_limit_s: float = parameter(60.0, "of a goal that names none", unit="s", minimum=0.1)
-
-    @property
-    def joining(self) -> Aggregation:
-        """``aggregation`` as a typed word."""
-        return "sync" if self.aggregation == "sync" else "blend"
 
     @property
     def latency_ns(self) -> int:
@@ -76,13 +73,24 @@ def runner_for(policy: Policy, robot: RobotSpec, parameters: PolicyParameters) -
     """The runner of a loaded policy.
 
     Raises:
-        PolicyFault: Its actions are not those of the robot.
+        VlaError: Its actions are not those of the robot, or it cannot join chunks as set.
     """
     return PolicyRunner(
         policy.spec,
         robot.action_space(),
-        aggregation=parameters.joining,
+        aggregation=cast(Joining, parameters.aggregation),
         execute_ns=round(parameters.execute_s * 1e9),
         period_ns=robot.rates.control_period_ns,
         spec_hash=spec_hash(robot),
     )
+
+
+def tell(diagnostics: Diagnostics, stats: RunStats, model_id: str) -> None:
+    """Say how the last chunk was joined, and warn where that is not what was set."""
+    diagnostics.values |= {
+        "aggregation": stats.aggregation,
+        "delay [rows]": stats.delay_steps,
+        "slowed by inference": stats.stretch,
+        "chunks not joined as set": stats.fallbacks,
+    }
+    diagnostics.set("warn" if stats.concern else "ok", stats.concern or model_id)

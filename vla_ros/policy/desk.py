@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vla_ros.policy.runner import PolicyFault, PolicyRunner, RunStats
+from vla_ros.policy.runner import MAX_SPEED, MIN_SPEED, PolicyFault, PolicyRunner, RunStats
 
 RunOutcome = Literal["SUCCEEDED", "FAILED", "REFUSED", "TIMED_OUT", "STOPPED", "CANCELED"]
 
@@ -24,7 +24,7 @@ class RunGoal:
         run_id: The goal's UUID. 16 bytes.
         prompt: What to do, in words the policy was trained on.
         time_limit_ns: ROS time after which the run ends, in [ns]; 0: the default.
-        speed: 1 as trained, 0.5 half as fast. Range (0, 1].
+        speed: 1 as trained, 0.5 half as fast. 0.1 to 2.
         seed: Of the policy's noise; None: random.
         hold_at_end: Hold the last commanded position at the end.
         continue_motion: Take over from the current run without a stop.
@@ -306,8 +306,8 @@ def _blind(limit_ns: int) -> str:
 def _invalid(goal: RunGoal) -> str:
     if not goal.prompt.strip():
         return "the prompt is empty, expected words the policy was trained on"
-    if not 0.0 < goal.speed <= 1.0:
-        return f"speed is {goal.speed:g}, expected more than 0 and at most 1"
+    if not MIN_SPEED <= goal.speed <= MAX_SPEED:
+        return f"speed is {goal.speed:g}, expected {MIN_SPEED} to {MAX_SPEED}"
     if goal.time_limit_ns < 0:
         return f"time_limit is {goal.time_limit_ns / 1e9:g} s, expected 0 (default) or more"
     return ""

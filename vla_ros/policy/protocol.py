@@ -29,6 +29,10 @@ class PolicySpec:
         action_names: Names of the action vector's elements, in order.
         horizon: Rows T of one chunk.
         contract: When its actions are due (from the dataset it was trained on).
+        rtc: How it can continue the plan before (`vla_ros.chunks.rtc`): ``none``; ``guided``: its
+            sampler pulls towards `PolicyRequest.guidance`; ``prefix``: it was trained with clean
+            leading rows and takes the rows of weight 1 as given.
+        rtc_max_delay: Most leading rows it was trained to be given; None: not bounded by training.
     """
 
     name: str
@@ -39,6 +43,8 @@ class PolicySpec:
     action_names: tuple[str, ...]
     horizon: int
     contract: TimeContract
+    rtc: Literal["none", "guided", "prefix"] = "none"
+    rtc_max_delay: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vla_ros.chunks import Aggregation, BlendWeights, Plan, Schedule, blend
+from vla_ros.chunks import Aggregation, BlendWeights, Joining, Plan, ResponseTime, Schedule
 from vla_ros.errors import VlaError
+from vla_ros.policy.joiner import Ask, Executed, Joiner
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.spaces.observation import Observation
 from vla_ros.spaces.vectors import VectorSpace
+
+MIN_SPEED = 0.1
+MAX_SPEED = 2.0
 
 
 class PolicyFault(VlaError):
@@ -35,10 +39,12 @@ class Job:
         epoch: The bridge's epoch at inference start.
         inference_start_ns: ROS time, in [ns].
         dt_ns: Time between the answer's rows after speed scaling, in [ns].
+        ask: How the answer will be joined to the plan before.
     """
 
     number: int
     request: PolicyRequest
+    ask: Ask
     run_id: bytes
     epoch: int
     inference_start_ns: int
@@ -55,6 +61,11 @@ class RunStats:
         observation_age_ns: Publication minus the observation's instant, in [ns].
         inference_ns: Inference end minus inference start, in [ns].
         delay_steps: Rows of the chunk that were due before it could take over.
+        aggregation: How the last chunk was joined to the plan before.
+        fallback: Why that is not what was set; "" where it is.
+        fallbacks: Chunks that were not joined as set.
+        stretch: How many times slower than asked the last chunk is executed, because chunks at
+            full speed would end before their successors come.
     """
 
     chunks: int = 0
@@ -62,6 +73,17 @@ class RunStats:
     observation_age_ns: int = 0
     inference_ns: int = 0
     delay_steps: int = 0
+    aggregation: Aggregation = "blend"
+    fallback: str = ""
+    fallbacks: int = 0
+    stretch: float = 1.0
+
+    @property
+    def concern(self) -> str:
+        """What an operator should know of the last chunk; "" where all is as set."""
+        if self.stretch > 1.0 and not self.fallback:
+            return f"inference is slow: the run is executed {self.stretch:.2f} times slower"
+        return self.fallback
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,13 +102,16 @@ class PolicyRunner:
         spec: What the policy gives.
         action_space: Meaning of the columns.
         aggregation: How a chunk joins the plan before.
-        execute_ns: Time between inference starts (``blend``) or executed per chunk (``sync``).
+        execute_ns: Time between inference starts, in ``sync`` executed per chunk.
         period_ns: One control period of the bridge, in [ns].
         weights: How ``blend`` weighs.
+        max_stretch: How many times slower a run may become where inference takes so long that
+            chunks at full speed would end before their successors come; 1 never slows down.
         spec_hash: Hash of the robot file, copied into each plan.
 
     Raises:
         PolicyFault: The policy's action names are not those of the action space.
+        CannotGuide: ``rtc`` with a policy that cannot continue a plan.
     """
 
     def __init__(
@@ -94,10 +119,11 @@ class PolicyRunner:
         spec: PolicySpec,
         action_space: VectorSpace,
         *,
-        aggregation: Aggregation = "blend",
+        aggregation: Joining = "blend",
         execute_ns: int = 200_000_000,
         period_ns: int = 10_000_000,
         weights: BlendWeights | None = None,
+        max_stretch: float = 2.0,
         spec_hash: int = 0,
     ) -> None:
         if tuple(spec.action_names) != tuple(action_space.names):
@@ -107,10 +133,11 @@ class PolicyRunner:
             )
         self._spec = spec
         self._space = action_space
-        self._schedule = Schedule(
-            aggregation=aggregation, execute_ns=execute_ns, period_ns=period_ns
-        )
-        self._weights = weights or BlendWeights()
+        self._schedule = Schedule(joining=aggregation, execute_ns=execute_ns, period_ns=period_ns)
+        self._joiner = Joiner(spec, action_space, aggregation, weights=weights)
+        self._rates = action_space.mask("velocity")
+        self._max_stretch = max_stretch
+        self._response = ResponseTime()
         self._spec_hash = spec_hash
         self._run: _Run | None = None
         self._observation: Observation | None = None
@@ -165,13 +192,15 @@ class PolicyRunner:
             epoch: The bridge's epoch now; the run ends when the bridge raises it.
             prompt: What to do, in the policy's words.
             seed: Makes the run's sampling repeatable.
-            speed: 1 executes at the trained speed, 0.5 takes twice as long.
+            speed: 1 executes at the trained speed, 0.5 takes twice as long. 0.1 to 2.
 
         Raises:
-            PolicyFault: The speed is not a positive number.
+            PolicyFault: Another speed.
         """
-        if not (np.isfinite(speed) and speed > 0.0):
-            raise PolicyFault(f"speed is {speed}, expected more than 0; leave it at 1.0")
+        if not MIN_SPEED <= speed <= MAX_SPEED:
+            raise PolicyFault(
+                f"speed is {speed:g}, expected {MIN_SPEED} to {MAX_SPEED}; leave it at 1"
+            )
         dt_ns = round(self._spec.contract.dt_ns / speed)
         self._run = _Run(run_id=run_id, epoch=epoch, prompt=prompt, seed=seed, dt_ns=dt_ns)
         self._job = None
@@ -259,16 +288,23 @@ class PolicyRunner:
         if not self._schedule.due(now_ns, self._plan, self._delay_ns, self._last_start_ns):
             return None
         seed = None if run.seed is None else (run.seed * 1_000_003 + self._stats.chunks) % 2**31
+        start_ns, response_ns = observation.start_ns, self._response.expected_ns
+        dt_ns = self._stretched(run.dt_ns, now_ns - start_ns, response_ns)
+        takeover_ns = None if response_ns is None else now_ns + response_ns
+        ask = self._joiner.ask(self._executed, start_ns, dt_ns, takeover_ns)
         self._jobs += 1
         self._used_t_obs_ns = observation.t_obs_ns
         self._last_start_ns = now_ns
         self._job = Job(
             number=self._jobs,
-            request=PolicyRequest(observation=observation, prompt=run.prompt, seed=seed),
+            request=PolicyRequest(
+                observation=observation, prompt=run.prompt, seed=seed, guidance=ask.guidance
+            ),
+            ask=ask,
             run_id=run.run_id,
             epoch=run.epoch,
             inference_start_ns=now_ns,
-            dt_ns=run.dt_ns,
+            dt_ns=dt_ns,
         )
         return self._job
 
@@ -294,27 +330,19 @@ class PolicyRunner:
         Raises:
             PolicyFault: The answer has another shape or is not finite. The run is over.
         """
-        if job is not self._job:
+        run = self._run
+        if job is not self._job or run is None:
             return None
         self._job = None
         chunk = self._checked(actions)
+        chunk[:, self._rates] *= self._spec.contract.dt_ns / job.dt_ns
         start_ns = job.request.observation.start_ns
         before, delay_ns = self._plan, self._delay_ns
         valid_from_ns = self._schedule.valid_from_ns(publish_ns, before, delay_ns)
         late = self._schedule.late(valid_from_ns, before, delay_ns)
-        merged = np.ones(len(chunk), dtype=np.int64)
-        if before is not None and self._schedule.aggregation == "blend":
-            chunk, merged = blend(
-                chunk,
-                start_ns,
-                job.dt_ns,
-                before,
-                self._merged,
-                space=self._space,
-                weights=self._weights,
-                from_ns=valid_from_ns,
-                delay_ns=delay_ns,
-            )
+        chunk, merged = self._joiner.join(
+            chunk, job.ask, self._executed, start_ns, job.dt_ns, valid_from_ns
+        )
         rows = self._schedule.executed_rows(len(chunk), start_ns, job.dt_ns, publish_ns)
         plan = Plan(
             run_id=job.run_id,
@@ -327,13 +355,14 @@ class PolicyRunner:
             valid_from_ns=valid_from_ns,
             actions=chunk[:rows],
             interpolation=self._spec.contract.interpolation,
-            aggregation=self._schedule.aggregation,
+            aggregation=job.ask.aggregation,
             late=late,
             inference_start_ns=job.inference_start_ns,
             inference_end_ns=inference_end_ns,
             model_id=self._spec.model_id,
         )
         self._seq += 1
+        self._response.add(publish_ns + self._schedule.period_ns - job.inference_start_ns)
         self._plan, self._merged, self._delay_ns = plan, merged[:rows], 0
         self._stats = RunStats(
             chunks=self._stats.chunks + 1,
@@ -341,6 +370,10 @@ class PolicyRunner:
             observation_age_ns=publish_ns - plan.t_obs_ns,
             inference_ns=inference_end_ns - job.inference_start_ns,
             delay_steps=max(0, -(-(valid_from_ns - start_ns) // job.dt_ns)),
+            aggregation=plan.aggregation,
+            fallback=job.ask.fallback,
+            fallbacks=self._stats.fallbacks + bool(job.ask.fallback),
+            stretch=job.dt_ns / run.dt_ns,
         )
         return plan
 
@@ -355,9 +388,23 @@ class PolicyRunner:
         self.end_run()
         return True
 
+    @property
+    def _executed(self) -> Executed | None:
+        if self._plan is None:
+            return None
+        return Executed(plan=self._plan, merged=self._merged, delay_ns=self._delay_ns)
+
+    def _stretched(self, dt_ns: int, age_ns: int, response_ns: int | None) -> int:
+        """The step of the rows of an inference that starts now, in [ns]."""
+        rows = self._spec.horizon - (self._spec.contract.interpolation == "linear")
+        if response_ns is None or rows < 1:
+            return dt_ns
+        needed_ns = self._schedule.needed_ns(age_ns, response_ns)
+        return min(max(dt_ns, -(-needed_ns // rows)), round(dt_ns * self._max_stretch))
+
     def _checked(self, actions: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         expected = (self._spec.horizon, self._space.dim)
-        chunk = np.asarray(actions, dtype=np.float64)
+        chunk = np.array(actions, dtype=np.float64)
         if chunk.shape != expected:
             self.end_run()
             raise PolicyFault(

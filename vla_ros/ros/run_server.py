@@ -7,7 +7,6 @@ from typing import Any
 from vla_ros_msgs.action import RunPolicy
 from vla_ros_msgs.msg import BridgeStatus, Run
 
-from vla_ros.chunks import Aggregation
 from vla_ros.policy.desk import Patience, RunDesk, RunEnded
 from vla_ros.policy.runner import PolicyRunner, RunStats
 from vla_ros.ros.actions import GoalServer
@@ -22,15 +21,11 @@ class RunServer:
         node: Owner; make it in ``configure``.
         patience: How long to wait for what.
         seed: For goals that name none; negative: random.
-        aggregation: Shown in feedback.
     """
 
-    def __init__(
-        self, node: VlaNode[Any], patience: Patience, seed: int, aggregation: Aggregation
-    ) -> None:
+    def __init__(self, node: VlaNode[Any], patience: Patience, seed: int) -> None:
         self._clock = node.clock
         self._seed = seed
-        self._aggregation = aggregation
         self._desk = RunDesk(patience)
         self._runner: PolicyRunner | None = None
         self._model_id = ""
@@ -82,7 +77,7 @@ class RunServer:
         if runner is not None:
             stats, left_ns = runner.stats, runner.buffer_left_ns(self._clock.now_ns())
             seq = runner.plan.seq if runner.plan is not None else 0
-        self._goals.feedback(goal.run_id, run_feedback(stats, seq, left_ns, self._aggregation))
+        self._goals.feedback(goal.run_id, run_feedback(stats, seq, left_ns))
 
     def _on_goal(self, goal_id: bytes, request: RunPolicy.Goal) -> None:
         goal = goal_from(goal_id, request, self._seed)

@@ -172,7 +172,7 @@ def test_a_blend_lies_between_its_chunks_and_the_gripper_is_the_newest(old, new,
 
 
 def test_sync_infers_at_the_end_of_the_plan_and_continues_there():
-    schedule = Schedule(aggregation="sync", execute_ns=500 * MS, period_ns=10 * MS)
+    schedule = Schedule(joining="sync", execute_ns=500 * MS, period_ns=10 * MS)
     here = plan(np.zeros((11, 3)))
     assert not schedule.due(499 * MS, here, 0, 0)
     assert schedule.due(500 * MS, here, 0, 0)
@@ -184,7 +184,7 @@ def test_sync_infers_at_the_end_of_the_plan_and_continues_there():
 
 
 def test_blend_infers_in_its_rhythm_and_takes_over_one_period_after_publication():
-    schedule = Schedule(aggregation="blend", execute_ns=200 * MS, period_ns=10 * MS)
+    schedule = Schedule(joining="blend", execute_ns=200 * MS, period_ns=10 * MS)
     here = plan(np.zeros((11, 3)))
     assert schedule.due(0, None, 0, None)
     assert not schedule.due(199 * MS, here, 0, 0)

@@ -132,8 +132,8 @@ def test_a_bridge_that_is_not_ready_refuses_the_goal(
     ("bad", "words"),
     [
         (goal(1, "  "), "empty"),
-        (goal(1, speed=0.0), "speed"),
-        (goal(1, speed=1.5), "speed"),
+        (goal(1, speed=0.05), "speed"),
+        (goal(1, speed=2.1), "speed"),
         (goal(1, speed=float("nan")), "speed"),
         (goal(1, time_limit_ns=-1), "time_limit"),
     ],

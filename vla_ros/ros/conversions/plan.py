@@ -13,8 +13,13 @@ from vla_ros.errors import VlaError
 from vla_ros.ros.conversions.arrays import packed
 from vla_ros.ros.conversions.times import duration_msg, header, ns_from, time_msg
 
-_AGGREGATION: dict[Aggregation, int] = {"sync": ActionChunk.SYNC, "blend": ActionChunk.BLEND}
-_WORD: dict[int, Aggregation] = {value: key for key, value in _AGGREGATION.items()}
+AGGREGATIONS: dict[Aggregation, int] = {
+    "sync": ActionChunk.SYNC,
+    "blend": ActionChunk.BLEND,
+    "rtc": ActionChunk.RTC,
+    "rtc_prefix": ActionChunk.RTC_PREFIX,
+}
+_WORD: dict[int, Aggregation] = {value: key for key, value in AGGREGATIONS.items()}
 
 
 class ChunkError(VlaError):
@@ -46,7 +51,7 @@ def chunk_msg(plan: Plan, base_frame: str) -> ActionChunk:
         dim=plan.dim,
         actions=packed(plan.actions, "f"),
         hold=plan.interpolation == "hold",
-        aggregation=_AGGREGATION[plan.aggregation],
+        aggregation=AGGREGATIONS[plan.aggregation],
         late=plan.late,
         inference_start=time_msg(plan.inference_start_ns),
         inference_end=time_msg(plan.inference_end_ns),

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 
 from vla_ros_msgs.action import RunPolicy
-from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, Run
+from vla_ros_msgs.msg import BridgeStatus, Commanded, Run
 
-from vla_ros.chunks.plan import Aggregation
 from vla_ros.policy.desk import BridgeView, RunEnded, RunGoal, RunStarted
 from vla_ros.policy.runner import RunStats
 from vla_ros.ros.actions import OUTCOME_NUMBERS
-from vla_ros.ros.conversions.plan import run_id_from, uuid_msg
+from vla_ros.ros.conversions.plan import AGGREGATIONS, run_id_from, uuid_msg
 from vla_ros.ros.conversions.times import duration_msg, header, ns_from
 
-AGGREGATIONS: dict[Aggregation, int] = {"sync": ActionChunk.SYNC, "blend": ActionChunk.BLEND}
 _UINT16_MAX = 65535
 
 
@@ -77,9 +75,7 @@ def run_result(end: RunEnded) -> RunPolicy.Result:
     )
 
 
-def run_feedback(
-    stats: RunStats, chunk_seq: int, buffer_left_ns: int, aggregation: Aggregation
-) -> RunPolicy.Feedback:
+def run_feedback(stats: RunStats, chunk_seq: int, buffer_left_ns: int) -> RunPolicy.Feedback:
     """How a run goes -> message; progress is unknown."""
     return RunPolicy.Feedback(
         chunk_seq=chunk_seq,
@@ -88,5 +84,5 @@ def run_feedback(
         inference_time=duration_msg(stats.inference_ns),
         buffer_left=duration_msg(buffer_left_ns),
         delay_steps=min(stats.delay_steps, _UINT16_MAX),
-        aggregation=AGGREGATIONS[aggregation],
+        aggregation=AGGREGATIONS[stats.aggregation],
     )
