@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Sequence
 
@@ -106,7 +107,7 @@ class Serving:
 
     def __init__(self, policy: Policy, **config: object) -> None:
         self._policy = policy
-        self._config = ServeConfig(port=0, **config)
+        self._config = ServeConfig(**{"port": 0, **config})
         self._ready = threading.Event()
 
     def __enter__(self) -> Serving:
@@ -139,3 +140,9 @@ class Serving:
             await self._work
         except asyncio.CancelledError:
             return
+
+
+if __name__ == "__main__":
+    with Serving(Small(), port=int(sys.argv[1]) if sys.argv[1:] else 0) as server:
+        print(server.port, flush=True)
+        threading.Event().wait()
