@@ -97,7 +97,7 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
             f"{file.where(['state', 'joints', i])}: joint '{joint}' is not in the URDF, which "
             f"has {', '.join(joints)}{did_you_mean(joint, joints)}"
             for i, joint in enumerate(spec.state.joints)
-            if joint not in joints
+            if joint not in joints and joint not in spec.state.derived
         ]
     limits: dict[str, JointLimits] = {}
     for joint in [j for o in spec.outputs if not o.is_twist for j in o.joints]:

@@ -23,7 +23,8 @@ from vla_ros.robot.spec_outputs import (
     OutputSpec,
     slice_problems,
 )
-from vla_ros.robot.spec_streams import CameraSpec, StateSpec
+from vla_ros.robot.spec_state import StateSpec
+from vla_ros.robot.spec_streams import CameraSpec
 from vla_ros.spaces import STATE_ANCHOR, VectorSpace
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class RobotSpec(Strict):
             *_repeats("camera key", [camera.key for camera in self.cameras]),
             *_repeats("output", [output.name for output in self.outputs]),
             *_repeats("action slice", [part.name for part in self.action]),
-            *_repeats("state joint", self.state.joints),
+            *_repeats("state element", self.state.names),
             *_repeats("action element", [n for part in self.action for n in part.names]),
         ]
         anchors = [*(camera.key for camera in self.cameras), STATE_ANCHOR]
@@ -148,7 +149,7 @@ class RobotSpec(Strict):
             for name in outputs
             if name not in used
         ]
-        known = {*self.state.joints, *(j for o in self.outputs if not o.is_twist for j in o.joints)}
+        known = {*self.state.names, *(j for o in self.outputs if not o.is_twist for j in o.joints)}
         problems += [
             f"limits of '{joint}', which no state or output has: {', '.join(sorted(known))}"
             for joint in self.limits
@@ -166,7 +167,7 @@ class RobotSpec(Strict):
 
     def state_space(self) -> VectorSpace:
         """Meaning of the state vector."""
-        return VectorSpace.of(("joints", "position", self.state.joints))
+        return VectorSpace.of(*self.state.parts)
 
     def action_space(self) -> VectorSpace:
         """Meaning of the action vector."""

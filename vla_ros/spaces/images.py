@@ -1,4 +1,4 @@
-"""From raw camera bytes to dataset space: decoding without copies, one crop and resize for all.
+"""From a raw picture to dataset space: one crop and resize for all.
 
 The live node, the simulator's collector and the converter call the same ``ImageTransform``, so
 an image a policy is trained on and an image it is shown cannot differ by their processing.
@@ -10,71 +10,23 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from vla_ros.errors import VlaError
+from vla_ros.spaces.raw_images import (
+    ENCODINGS,
+    ImageError,
+    Rgb,
+    decode_compressed,
+    decode_image,
+)
 
-Rgb = npt.NDArray[np.uint8]
-
-_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
-ENCODINGS = tuple(_CHANNELS)
-"""Encodings of sensor_msgs/Image that ``decode_image`` understands."""
-
-
-class ImageError(VlaError):
-    """An image's bytes, encoding or size are not what they should be."""
-
-
-def decode_image(
-    encoding: str,
-    height: int,
-    width: int,
-    step: int,
-    data: bytes | bytearray | memoryview | npt.NDArray[np.uint8],
-) -> Rgb:
-    """View the bytes of a sensor_msgs/Image as RGB without copying them.
-
-    Args:
-        encoding: one of ``ENCODINGS``; ``mono8`` is repeated over the three channels.
-        height: rows.
-        width: columns.
-        step: bytes from one row to the next, at least ``width`` times the channels.
-        data: exactly ``step * height`` bytes, or a buffer of them.
-
-    Returns:
-        Read-only uint8 view of ``data``. Shape (H, W, 3).
-
-    Raises:
-        ImageError: unknown encoding, empty image, or a step or size that does not fit.
-    """
-    channels = _CHANNELS.get(encoding)
-    if channels is None:
-        raise ImageError(
-            f"image encoding is '{encoding}'; expected one of {', '.join(ENCODINGS)}. "
-            "Set the camera driver's output encoding to rgb8 or bgr8"
-        )
-    if height <= 0 or width <= 0:
-        raise ImageError(f"image is {width}x{height} (width x height); expected at least 1x1")
-    if step < width * channels:
-        raise ImageError(
-            f"image step is {step} bytes; expected at least {width * channels} "
-            f"({width} pixels of {encoding})"
-        )
-    flat = np.frombuffer(data, dtype=np.uint8)
-    if flat.size != step * height:
-        raise ImageError(
-            f"image data has {flat.size} bytes; expected {step * height} "
-            f"({height} rows of {step} bytes)"
-        )
-    rows = flat.reshape(height, step)[:, : width * channels]
-    pixels = np.lib.stride_tricks.as_strided(
-        rows, shape=(height, width, channels), strides=(step, channels, 1), writeable=False
-    )
-    if encoding == "mono8":
-        return np.broadcast_to(pixels, (height, width, 3))
-    rgb = pixels[..., 2::-1] if encoding.startswith("bgr") else pixels[..., :3]
-    rgb.setflags(write=False)
-    return rgb
+__all__ = [
+    "ENCODINGS",
+    "ImageError",
+    "ImageTransform",
+    "Rgb",
+    "decode_compressed",
+    "decode_image",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ def raw(seed: int) -> np.ndarray:
 
 
 def positions(t_ms: float) -> dict[str, float]:
-    return {joint: 0.001 * t_ms * (k + 1) for k, joint in enumerate(JOINTS)}
+    return {joint: 0.0001 * t_ms * (k + 1) for k, joint in enumerate(JOINTS)}
 
 
 def observed(observer: Observer, t_ms: int) -> Observation:

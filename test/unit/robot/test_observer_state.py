@@ -1,0 +1,190 @@
+"""The state vector: names, units, several topics, poses, odometry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vla_ros.robot.load import load_robot
+from vla_ros.robot.observer import Observer
+from vla_ros.robot.spec import RobotSpec
+from vla_ros.spaces import Observation, TimeContract
+from vla_ros.spaces.rotations import from_matrix, matrix_from, quaternion_from_axis_angle
+from vla_ros.sync import Refusal
+
+MS = 1_000_000
+BASE = load_robot("sim_arm")
+CONTRACT = TimeContract(
+    image_latency_ns={}, state_at="capture", action_offset_ns=0, dt_ns=50 * MS,
+    interpolation="linear",
+)  # fmt: skip
+LOSS = {"tolerance_s": 0.05, "on_loss": "skip"}
+
+
+def robot(**state: Any) -> RobotSpec:
+    """A robot without cameras; its limits know the arm."""
+    values = BASE.model_dump()
+    values["cameras"], values["anchor"], values["poses"] = (), "state", {}
+    values["state"] = {"topic": "/joint_states", **LOSS, **state}
+    return RobotSpec.model_validate(values)
+
+
+def state_at(observer: Observer, t_ms: int) -> np.ndarray:
+    seen = observer.observe(t_ms * MS)
+    assert isinstance(seen, Observation), seen
+    return seen.state
+
+
+ARM = ["joint1", "joint2", "joint3", "joint4", "joint5", "joint6", "finger_joint"]
+
+
+def test_a_gripper_opening_and_a_mimic_joint_are_made_from_the_joint_that_is_published() -> None:
+    spec = robot(
+        joints=[*ARM, "width", "mirror"],
+        derived={
+            "width": {"joint": "finger_joint", "scale": 2.0},
+            "mirror": {"joint": "joint1", "scale": -1.0, "offset": 0.5},
+        },
+    )
+    observer = Observer(spec, CONTRACT)
+    values = dict(zip(ARM, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.03], strict=True))
+    assert observer.push_joints(10 * MS, values, 10 * MS) is None
+    np.testing.assert_allclose(
+        state_at(observer, 60), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.03, 0.06, 0.4]
+    )
+    assert spec.state_space().names[-2:] == ("width", "mirror")
+
+
+def test_a_driver_that_speaks_degrees_is_heard_in_radians() -> None:
+    observer = Observer(robot(joints=["joint1", "joint2"], unit="deg"), CONTRACT)
+    observer.push_joints(10 * MS, {"joint1": 90.0, "joint2": -45.0}, 10 * MS)
+    np.testing.assert_allclose(state_at(observer, 60), [np.pi / 2, -np.pi / 4])
+
+
+def test_degrees_taken_for_radians_are_refused_and_the_unit_is_named() -> None:
+    observer = Observer(robot(joints=["joint1", "joint2"]), CONTRACT)
+    refusal = observer.push_joints(10 * MS, {"joint1": 90.0, "joint2": -45.0}, 10 * MS)
+    assert isinstance(refusal, Refusal)
+    assert "joint1 is far outside its limits" in refusal.what
+    assert "unit" in refusal.do
+    assert observer.counts()["state"] == {"form": 1}
+
+
+@given(order=st.permutations(["a_x", "a_y", "b_x", "b_y"]), fraction=st.floats(0, 1))
+def test_two_arms_on_two_topics_are_put_together_by_name_whatever_the_order(
+    order: list[str], fraction: float
+) -> None:
+    spec = robot(
+        joints=["a_x", "a_y"],
+        prefix="a_",
+        sources=[
+            {"kind": "joints", "name": "b", "topic": "/b", "prefix": "b_",
+             "joints": ["b_x", "b_y"], **LOSS},
+        ],
+    )  # fmt: skip
+    spec = spec.model_copy(update={"limits": {}})
+    observer = Observer(spec, CONTRACT)
+    value = {"a_x": 1.0, "a_y": 2.0, "b_x": 3.0, "b_y": 4.0}
+    t_ms = 110 + round(10 * fraction)
+    observer.push_joints(110 * MS, {"y": 0.0, "x": 0.0}, 110 * MS, "state/b")
+    for stream, side in (("state", "a"), ("state/b", "b")):
+        names = [name for name in order if name.startswith(side)]
+        short = [name.removeprefix(f"{side}_") for name in names]
+        stamp = t_ms if stream == "state" else 120
+        observer.push_joint_arrays(
+            stamp * MS, short, [value[name] for name in names], 120 * MS, stream
+        )
+    share = (t_ms - 110) / 10
+    np.testing.assert_allclose(state_at(observer, 170), [1.0, 2.0, 3.0 * share, 4.0 * share])
+
+
+def test_a_continuous_joint_is_kept_in_one_turn_and_goes_the_short_way() -> None:
+    wheel = {"kind": "joints", "name": "w", "topic": "/w", "joints": ["w1"], "continuous": ["w1"]}
+    spec = robot(joints=["joint1"], sources=[{**wheel, **LOSS}])
+    observer = Observer(spec, CONTRACT)
+    observer.push_joints(105 * MS, {"joint1": 0.0}, 105 * MS)
+    observer.push_joints(100 * MS, {"w1": 3.1 + 2 * np.pi}, 105 * MS, "state/w")
+    observer.push_joints(110 * MS, {"w1": -3.1}, 110 * MS, "state/w")
+    np.testing.assert_allclose(np.abs(state_at(observer, 110)[1]), np.pi, atol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["quaternion", "rpy", "axis_angle", "sixd"])
+def test_a_pose_is_interpolated_on_the_arc_and_given_in_the_form_asked_for(form: Any) -> None:
+    tool = {"kind": "pose", "name": "tool", "topic": "/tool", "rotation": form}
+    observer = Observer(robot(joints=["joint1"], sources=[{**tool, **LOSS}]), CONTRACT)
+    observer.push_joints(105 * MS, {"joint1": 0.25}, 105 * MS)
+    for t, x, angle in ((100, 0.0, 0.2), (110, 1.0, 1.0)):
+        q = quaternion_from_axis_angle([0, angle, 0])
+        assert observer.push_vector("state/tool", t * MS, np.array([x, 0, 0, *q]), t * MS) is None
+    state = state_at(observer, 110)
+    np.testing.assert_allclose(state[:4], [0.25, 0.5, 0, 0])
+    expected = matrix_from("axis_angle", [0, 0.6, 0])
+    np.testing.assert_allclose(matrix_from(form, state[4:]), expected, atol=1e-12)
+    np.testing.assert_allclose(state[4:], from_matrix(form, expected), atol=1e-12)
+
+
+def test_odometry_and_a_wrench_join_the_state_with_their_kinds() -> None:
+    spec = robot(
+        joints=["joint1"],
+        sources=[
+            {"kind": "odometry", "name": "base", "topic": "/odom", **LOSS,
+             "elements": ["vyaw", "vx", "yaw"]},
+            {"kind": "wrench", "name": "ft", "topic": "/ft", **LOSS},
+        ],
+    )  # fmt: skip
+    space = spec.state_space()
+    assert space.names[:4] == ("joint1", "base_yaw", "base_vx", "base_vyaw")
+    assert space.kinds == ("position",) * 2 + ("velocity",) * 2 + ("effort",) * 6
+    observer = Observer(spec, CONTRACT)
+    observer.push_joints(100 * MS, {"joint1": 0.25}, 100 * MS)
+    observer.push_vector("state/base", 100 * MS, np.array([1, 2, 0.3, 0.4, 0, 0.6]), 100 * MS)
+    observer.push_vector("state/ft", 100 * MS, np.arange(6.0), 100 * MS)
+    np.testing.assert_allclose(state_at(observer, 100), [0.25, 0.3, 0.4, 0.6, 0, 1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.array([1.0, 0, 0, 0, 0, 0, 0]), "a quaternion is zero"),
+        (np.array([np.nan, 0, 0, 0, 0, 0, 1]), "not finite"),
+        (np.zeros(3), "missing"),
+    ],
+)
+def test_a_pose_that_is_none_is_refused(values: np.ndarray, said: str) -> None:
+    tool = {"kind": "pose", "name": "tool", "topic": "/tool"}
+    observer = Observer(robot(joints=["joint1"], sources=[{**tool, **LOSS}]), CONTRACT)
+    refusal = observer.push_vector("state/tool", 10 * MS, values, 10 * MS)
+    assert isinstance(refusal, Refusal)
+    assert said in refusal.what
+    assert observer.counts()["state/tool"] == {"form": 1}
+
+
+def test_a_source_that_is_lost_is_named_with_its_topic() -> None:
+    tool = {"kind": "pose", "name": "tool", "topic": "/tool_pose"}
+    observer = Observer(robot(joints=["joint1"], sources=[{**tool, **LOSS}]), CONTRACT)
+    observer.push_joints(10 * MS, {"joint1": 0.25}, 10 * MS)
+    refusal = observer.observe(100 * MS)
+    assert isinstance(refusal, Refusal)
+    assert refusal.stream == "state/tool"
+    assert "/tool_pose" in refusal.expected
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"joints": ["joint1"], "continuous": ["joint2"]}, "continuous names joint2"),
+        ({"joints": ["joint1"], "prefix": "left_"}, "do not begin with the prefix 'left_'"),
+        (
+            {"joints": ["joint1"], "sources": [
+                {"kind": "joints", "name": "b", "topic": "/b", "joints": ["joint1"], **LOSS}]},
+            "state element 'joint1' occurs more than once",
+        ),
+    ],
+)  # fmt: skip
+def test_a_state_that_contradicts_itself_is_refused(state: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        robot(**state)
