@@ -58,6 +58,7 @@ class NanoPolicy:
         self._model = Nano(config.sizes)
         self._model.load_state_dict(checkpoint.weights)
         self._model.eval().requires_grad_(False)
+        self._schedule = self._model.schedule(self._num_steps)
         for camera in self._model.cameras:
             camera.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._spec = PolicySpec(
@@ -143,7 +144,7 @@ class NanoPolicy:
                 torch.from_numpy(np.asarray(state, np.float32))[None],
                 torch.from_numpy(words)[None],
             )
-            return self._model.sample(prefix, noise, num_steps=self._num_steps)[0].numpy()
+            return self._model.sample(prefix, noise, self._schedule)[0].numpy()
 
 
 def load(folder: Path, declaration: Declaration, *, threads: int | None) -> NanoPolicy:

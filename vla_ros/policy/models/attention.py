@@ -1,10 +1,11 @@
 """Attention of new tokens over cached prefix keys and values and over themselves.
 
 Axis letters here: B batch, h heads, g key/value heads (h is a multiple of g), N new tokens,
-P prefix tokens, K draws, d head size.
+P prefix tokens, M all tokens looked at, K draws, d head size.
 
-The products are written out (matmul, softmax, matmul): PyTorch's fused kernel is the faster one
-forwards, but its backward pass on CPU costs more than the rest of a small network.
+Without gradients the products run in PyTorch's fused kernel. With gradients they are written out
+(matmul, softmax, matmul): the fused backward pass on CPU costs more than the rest of a small
+network.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +52,18 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
         query: Shape (B, h, N, d).
         key: Shape (B, g, M, d).
         value: Shape (B, g, M, d).
-        mask: bool, broadcastable to (B, h, N, M); True where a query may look.
+        mask: bool, broadcastable to (B, h, N, M), the same for all heads; True where a query may
+            look. None: everywhere.
 
     Returns:
         Shape (B, h, N, d).
     """
     batch, heads, count, size = query.shape
     groups = key.shape[1]
+    if not torch.is_grad_enabled():
+        return functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, enable_gqa=groups != heads
+        )
     folded = query.reshape(batch, groups, heads // groups * count, size)
     scores = folded @ key.transpose(-1, -2) * (1.0 / math.sqrt(size))
     if mask is not None:
@@ -94,6 +101,12 @@ def attend_with_prefix(
     Returns:
         Shape (B, h, N, d).
     """
+    if draws == 1:
+        mask = None
+        if prefix_valid is not None:
+            mask = functional.pad(prefix_valid, (0, key.shape[-2]), value=True)[:, None, None]
+        keys, values = torch.cat([prefix_key, key], -2), torch.cat([prefix_value, value], -2)
+        return attend(query, keys, values, mask)
     batch, heads, count, size = query.shape
     prefix = prefix_key.shape[-2]
     groups = (batch, heads * draws, count // draws, size)
@@ -160,13 +173,14 @@ class Block(nn.Module):
         width: Token size.
         heads: Number of heads.
         hidden: Hidden size of the feed-forward part.
+        eps: Of the layer norms.
     """
 
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, *, eps: float = 1e-5) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = nn.LayerNorm(width, eps=eps)
         self.attention = SelfAttention(width, heads)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
         self.feed_forward = FeedForward(width, hidden)
 
     def forward(

@@ -88,12 +88,20 @@ class ActionExpert(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.action_out = nn.Linear(width, action_dim)
 
-    def forward(self, noisy: Tensor, time: Tensor, cache: PrefixCache, condition: Tensor) -> Tensor:
-        """Velocity of the flow at (noisy, time).
+    def time_terms(self, time: Tensor) -> Tensor:
+        """What depends on flow time and row alone. Shape (..., T | 1) -> (..., T, width)."""
+        encoded = sincos_time(time, self.width).to(self.position.dtype)
+        out: Tensor = self.time(encoded) + self.position
+        return out
+
+    def forward(
+        self, noisy: Tensor, terms: Tensor, cache: PrefixCache, condition: Tensor
+    ) -> Tensor:
+        """Velocity of the flow at noisy actions.
 
         Args:
             noisy: Shape (B, K, T, A): K independent draws share one prefix.
-            time: Flow time of every token. Shape (B, K, T).
+            terms: `time_terms` of every token. Shape (B | 1, K | 1, T, width).
             cache: Prefix of the B observations.
             condition: Shape (B, condition_dim).
 
@@ -102,9 +110,7 @@ class ActionExpert(nn.Module):
         """
         batch, draws, rows, _ = noisy.shape
         dtype = cache.keys[0].dtype
-        encoded = sincos_time(time, self.width).to(self.position.dtype)
-        tokens = self.action_in(noisy.to(self.action_in.weight.dtype)).to(dtype)
-        tokens = tokens + self.time(encoded).to(dtype) + self.position.to(dtype)
+        tokens = self.action_in(noisy.to(self.action_in.weight.dtype)).to(dtype) + terms.to(dtype)
         tokens = tokens + self.condition(condition)[:, None, None, :]
         x = tokens.view(batch, draws * rows, self.width)
         for layer, block in enumerate(self.blocks):

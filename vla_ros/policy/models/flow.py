@@ -1,4 +1,4 @@
-"""Flow matching: the convention, the training pairs and the Euler sampler.
+"""Flow matching: the convention, the training pairs, the Euler sampler and its guidance.
 
 The one convention of this package (openpi's): **flow time 1 is noise, flow time 0 is data**, and
 
@@ -12,11 +12,13 @@ is loaded.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Velocity = Callable[[Tensor, Tensor], Tensor]
+Velocity = Callable[[Tensor, float], Tensor]
+"""Takes x, Shape (B, T, A), and the step's flow time; answers with dx/dt of the same shape."""
 
 
 def interpolate(actions: Tensor, noise: Tensor, time: Tensor) -> Tensor:
@@ -47,21 +49,70 @@ def sample_times(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return uniform ** (1.0 / 1.5) * 0.999 + 0.001
 
 
-def euler_sample(velocity: Velocity, noise: Tensor, *, num_steps: int) -> Tensor:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FlowGuidance:
+    """Pulls a chunk towards another while it is sampled (real-time chunking, arXiv 2506.07339).
+
+    Attributes:
+        target: The chunk to agree with, normalised. Shape (B, T, A).
+        weights: How much each of its rows counts. Shape (T,).
+        max_weight: Bound of the strength (beta).
+        jacobian: Pull through the network's Jacobian, as the paper does, at the price of a
+            backward pass a step. False: pull the estimate of the end straight (LeRobot).
+    """
+
+    target: Tensor
+    weights: Tensor
+    max_weight: float
+    jacobian: bool
+
+    def strength(self, time: float) -> float:
+        """Factor of the pull: small at data, bounded by ``max_weight`` at noise."""
+        done = 1.0 - time
+        if done <= 0.0:
+            return self.max_weight
+        # time^2 / (time^2 + done^2) is the variance of the end, given x_t and a unit prior.
+        return min(self.max_weight, (time**2 + done**2) / (time * done))
+
+    def steer(self, velocity: Velocity, x: Tensor, time: float) -> Tensor:
+        """The velocity at (x, time), pulled. Shape (B, T, A)."""
+        if not self.jacobian:
+            speed = velocity(x, time)
+            pull = (self.target - (x - time * speed)) * self.weights[:, None]
+        else:
+            with torch.enable_grad():
+                start = x.detach().requires_grad_(True)
+                speed = velocity(start, time)
+                end = start - time * speed
+                error = (self.target - end.detach()) * self.weights[:, None]
+                (pull,) = torch.autograd.grad(end, start, error)
+            speed = speed.detach()
+        return speed - self.strength(time) * pull
+
+
+def euler_times(num_steps: int) -> tuple[float, ...]:
+    """Flow times at which equal Euler steps start: exactly ``1 - i / num_steps``."""
+    return tuple(1.0 - step / num_steps for step in range(num_steps))
+
+
+def euler_sample(
+    velocity: Velocity, noise: Tensor, *, num_steps: int, guidance: FlowGuidance | None = None
+) -> Tensor:
     """Integrate from noise (time 1) to data (time 0) in equal forward Euler steps.
 
-    The time of step i is exactly ``1 - i / num_steps``; it is not accumulated in float32.
+    Times are those of `euler_times`; they are not accumulated in float32.
 
     Args:
-        velocity: Takes x, Shape (B, T, A), and time per token, Shape (B, T).
+        velocity: The field.
         noise: Shape (B, T, A).
         num_steps: Number of steps, at least 1.
+        guidance: What the chunk should agree with.
 
     Returns:
         Shape (B, T, A).
     """
     x = noise
-    for step in range(num_steps):
-        time = torch.full(noise.shape[:-1], 1.0 - step / num_steps, device=noise.device)
-        x = x - velocity(x, time) / num_steps
+    for time in euler_times(num_steps):
+        speed = velocity(x, time) if guidance is None else guidance.steer(velocity, x, time)
+        x = x - speed / num_steps
     return x

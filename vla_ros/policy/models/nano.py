@@ -16,7 +16,7 @@ Axis letters: B batch, K draws, T action rows, A action dim, S state dim, C came
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from vla_ros.policy.models.attention import Block, PrefixCache
 from vla_ros.policy.models.expert import ActionExpert, PrefixKeys
-from vla_ros.policy.models.flow import euler_sample
+from vla_ros.policy.models.flow import FlowGuidance, euler_sample, euler_times
 from vla_ros.policy.models.language import InstructionEncoder
 from vla_ros.policy.models.vision import ImageEncoder, Look
 
@@ -242,16 +242,33 @@ class Nano(nn.Module):
 
     def velocity(self, prefix: Prefix, noisy: Tensor, time: Tensor) -> Tensor:
         """Velocity of the flow. Shapes (B, K, T, A), (B, K, T) -> float32 (B, K, T, A)."""
-        out: Tensor = self.expert(noisy, time, prefix.cache, prefix.instruction)
+        terms = self.expert.time_terms(time)
+        out: Tensor = self.expert(noisy, terms, prefix.cache, prefix.instruction)
         return out
 
-    def sample(self, prefix: Prefix, noise: Tensor, *, num_steps: int) -> Tensor:
+    @torch.no_grad()
+    def schedule(self, num_steps: int) -> dict[float, Tensor]:
+        """The time terms of every Euler step; good until the weights change."""
+        device = self.readout.device
+        return {
+            time: self.expert.time_terms(torch.full((1, 1, 1), time, device=device))
+            for time in euler_times(num_steps)
+        }
+
+    def sample(
+        self,
+        prefix: Prefix,
+        noise: Tensor,
+        schedule: Mapping[float, Tensor],
+        guidance: FlowGuidance | None = None,
+    ) -> Tensor:
         """Integrate normalised actions from noise. Shape (B, T, A) -> (B, T, A)."""
 
-        def one_draw(x: Tensor, time: Tensor) -> Tensor:
-            return self.velocity(prefix, x[:, None], time[:, None])[:, 0]
+        def field(x: Tensor, time: float) -> Tensor:
+            terms = schedule[time]
+            return self.expert(x[:, None], terms, prefix.cache, prefix.instruction)[:, 0]
 
-        return euler_sample(one_draw, noise, num_steps=num_steps)
+        return euler_sample(field, noise, num_steps=len(schedule), guidance=guidance)
 
 
 def _head(width: int, hidden: int, out: int) -> nn.Sequential:

@@ -1,0 +1,209 @@
+"""Foreign weights into our modules: memory-mapped, tensor by tensor, nothing missing or left over.
+
+Each tensor of the file is mapped, checked, copied into its place and unmapped again, so loading
+needs little more memory than the weights themselves, even where tensors are fused or change type.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import torch
+from torch import Tensor, nn
+
+from vla_ros.errors import VlaError
+
+_LOGGER = logging.getLogger(__name__)
+
+_TYPES: dict[str, tuple[torch.dtype, type[np.generic]]] = {
+    "F64": (torch.float64, np.float64),
+    "F32": (torch.float32, np.float32),
+    "F16": (torch.float16, np.float16),
+    "BF16": (torch.bfloat16, np.int16),
+    "I64": (torch.int64, np.int64),
+    "I32": (torch.int32, np.int32),
+    "U8": (torch.uint8, np.uint8),
+    "BOOL": (torch.bool, np.uint8),
+}
+
+_PIECE = 1 << 24
+"""Elements looked at in one go, so that a check needs little memory of its own."""
+
+
+class WeightsError(VlaError):
+    """Weights that do not fit, or are no numbers."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where the rows of one of our tensors come from.
+
+    Attributes:
+        names: The file's tensors, stacked along the first axis.
+        plus: Added to them.
+        columns: Only these columns of them.
+    """
+
+    names: tuple[str, ...]
+    plus: float = 0.0
+    columns: slice | None = None
+
+
+class TensorFile:
+    """A safetensors file, read one tensor at a time.
+
+    Args:
+        path: The file.
+
+    Raises:
+        WeightsError: It is missing, damaged or truncated.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                header: dict[str, Any] = json.loads(file.read(length)) if length < size else {}
+        except FileNotFoundError as error:
+            raise WeightsError(f"'{path}' is missing; copy the whole folder again") from error
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"'{path}' is damaged ({error}); copy it again") from error
+        header.pop("__metadata__", None)
+        self._start = 8 + length
+        self._entries: dict[str, dict[str, Any]] = header
+        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        if not header or self._start + end != size:
+            raise WeightsError(
+                f"'{path}' has {size} bytes, expected {self._start + end}: it is damaged or "
+                "truncated; copy it again"
+            )
+
+    @property
+    def names(self) -> set[str]:
+        """Names of all tensors."""
+        return set(self._entries)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor."""
+        return tuple(self._entries[name]["shape"])
+
+    def read(self, name: str) -> Tensor:
+        """A tensor as a view of the file; the mapping lives as long as the tensor.
+
+        Raises:
+            WeightsError: Its type is unknown.
+        """
+        entry = self._entries[name]
+        if entry["dtype"] not in _TYPES:
+            raise WeightsError(f"'{self.path}': '{name}' has the unknown type {entry['dtype']}")
+        kind, raw = _TYPES[entry["dtype"]]
+        shape = self.shape(name)
+        begin, end = entry["data_offsets"]
+        if end - begin != math.prod(shape) * np.dtype(raw).itemsize:
+            raise WeightsError(f"'{self.path}': '{name}' has a wrong length; copy it again")
+        if begin == end:
+            return torch.empty(shape, dtype=kind)
+        mapped = np.memmap(
+            self.path, dtype=raw, mode="c", offset=self._start + begin, shape=shape or (1,)
+        )
+        return torch.from_numpy(mapped).view(kind).reshape(shape)
+
+
+def fill(
+    module: nn.Module,
+    parts: Mapping[str, Part],
+    file: TensorFile,
+    *,
+    dtype: torch.dtype = torch.float32,
+    exact: Callable[[str], bool] = lambda name: False,
+    ignored: Iterable[str] = (),
+) -> None:
+    """Give a module on the meta device the weights of a file.
+
+    Args:
+        module: Its parameters are on the meta device.
+        parts: For each of its tensors, where it comes from.
+        file: The file.
+        dtype: Type of the weights in memory.
+        exact: Names of our tensors that stay float32 whatever ``dtype`` is.
+        ignored: Tensors of the file that nobody needs.
+
+    Raises:
+        WeightsError: A tensor is missing, left over, wrongly shaped or not finite, or the memory
+            does not suffice.
+    """
+    wanted = module.state_dict()
+    assert wanted.keys() == parts.keys(), wanted.keys() ^ parts.keys()
+    _compare_names(parts, file, ignored)
+    types = {name: torch.float32 if exact(name) else dtype for name in wanted}
+    _check_memory(file.path, sum(t.numel() * types[n].itemsize for n, t in wanted.items()))
+    loaded = {}
+    for name, tensor in wanted.items():
+        target = torch.empty(tensor.shape, dtype=types[name])
+        _fill_one(name, target, parts[name], file)
+        loaded[name] = target
+    module.load_state_dict(loaded, assign=True)
+    module.eval().requires_grad_(False)
+
+
+def _compare_names(parts: Mapping[str, Part], file: TensorFile, ignored: Iterable[str]) -> None:
+    needed = {name for part in parts.values() for name in part.names}
+    missing = sorted(needed - file.names)
+    extra = sorted(file.names - needed - set(ignored))
+    if missing or extra:
+        raise WeightsError(
+            f"'{file.path}' does not fit its configuration: missing {missing[:5]}, unknown "
+            f"{extra[:5]} ({len(missing)} and {len(extra)} in all); is it another model's, or of "
+            "another size than config.json says?"
+        )
+
+
+def _check_memory(path: Path, needed: int) -> None:
+    free = psutil.virtual_memory().available
+    _LOGGER.info("%s: %.2f GB of weights, %.2f GB free", path, needed / 1e9, free / 1e9)
+    if needed * 1.15 > free:
+        raise WeightsError(
+            f"'{path}' needs {needed * 1.15 / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free; "
+            "load it as bfloat16, on a larger machine, or serve it from one"
+        )
+
+
+def _fill_one(name: str, target: Tensor, part: Part, file: TensorFile) -> None:
+    row = 0
+    for source in part.names:
+        tensor = file.read(source)
+        if part.columns is not None and tensor.ndim == 2:
+            tensor = tensor[:, part.columns]
+        rows = target[row : row + len(tensor)] if len(part.names) > 1 else target
+        if tensor.shape != rows.shape:
+            expected = (*(("rows",) if len(part.names) > 1 else ()), *target.shape)
+            raise WeightsError(
+                f"'{file.path}': '{source}' has shape {file.shape(source)}, expected {expected} "
+                f"for '{name}'; config.json says another size"
+            )
+        _refuse_not_finite(source, tensor, file.path)
+        rows.copy_(tensor)
+        if part.plus:
+            rows += part.plus
+        row += len(tensor) if tensor.ndim else 0
+    if len(part.names) > 1 and row != len(target):
+        raise WeightsError(
+            f"'{file.path}': {', '.join(part.names)} have {row} rows together, expected "
+            f"{len(target)} for '{name}'; config.json says another size"
+        )
+
+
+def _refuse_not_finite(name: str, tensor: Tensor, path: Path) -> None:
+    for piece in tensor.reshape(-1).split(_PIECE):
+        if not torch.isfinite(piece).all():
+            raise WeightsError(f"'{path}': '{name}' holds NaN or infinity; copy it again")
