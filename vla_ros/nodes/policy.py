@@ -16,6 +16,7 @@ from vla_ros.nodes.policy_setup import PolicyParameters, load_for, runner_for, t
 from vla_ros.nodes.truth import truth_from
 from vla_ros.policy import Policy
 from vla_ros.policy.desk import Patience
+from vla_ros.policy.remote.status import status_of
 from vla_ros.policy.runner import PolicyFault, PolicyRunner
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.spec import spec_hash
@@ -186,6 +187,7 @@ class PolicyNode(VlaNode[PolicyParameters]):
         self._step_in_real_time()
         self._runs.tick()
         self._runs.feedback()
+        self._diagnostics.values.update(status_of(self._policy))
 
 
 def main() -> int:

@@ -22,13 +22,18 @@ def load_policy(source: str, *, threads: int | None = None) -> Policy:
 
     Args:
         source: Folder of a checkpoint; YAML file that declares one (it has the key
-            ``checkpoint``); or YAML file of a policy server.
+            ``checkpoint``); address of a `vla serve` (``ws://...``); or YAML file of a policy
+            server.
         threads: CPU threads of the model; None leaves them as they are.
 
     Raises:
         PolicySourceError: There is nothing there.
         VlaError: The checkpoint cannot be used; the text says why.
     """
+    if source.startswith(("ws://", "wss://")):
+        from vla_ros.policy.remote import connect_served
+
+        return connect_served(source)
     path = Path(source).expanduser()
     if path.suffix in (".yaml", ".yml"):
         if not _declares_checkpoint(path):
@@ -41,7 +46,7 @@ def load_policy(source: str, *, threads: int | None = None) -> Policy:
     if not path.is_dir():
         raise PolicySourceError(
             f"policy '{source}': no such folder, expected a checkpoint folder with config.json, "
-            "'expert', or the YAML file of a policy server"
+            "'expert', the address of a `vla serve`, or the YAML file of a policy server"
         )
     return _load(path, declaration_of(path), source, threads)
 

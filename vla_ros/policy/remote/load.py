@@ -1,70 +1,47 @@
-"""A served checkpoint, described by a file: where it is, what it is called, when its actions act.
-
-openpi's server says nothing of this about itself, so it is declared once, beside the robot file.
-"""
+"""A policy server by its address or its file: the client that speaks its protocol."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from vla_ros.policy.protocol import PolicySpec
+from vla_ros.policy.protocol import Policy
 from vla_ros.policy.remote.errors import RemoteError
+from vla_ros.policy.remote.files import (
+    KINDS,
+    GrootFile,
+    LerobotFile,
+    OpenpiFile,
+    ServerFile,
+    VlaFile,
+)
+from vla_ros.policy.remote.groot import GrootClient
+from vla_ros.policy.remote.lerobot import STATE, LerobotClient, LerobotPolicy
 from vla_ros.policy.remote.mapping import KeyMap
 from vla_ros.policy.remote.openpi import OpenpiClient
-from vla_ros.spaces.time_contract import TimeContract, TimeContractError
+from vla_ros.policy.remote.served import ServedPolicy
+from vla_ros.spaces.time_contract import TimeContractError
 
-Name = Annotated[str, Field(min_length=1)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+TOKEN = "VLA_SERVE_TOKEN"
+"""Environment variable with the token of a `vla serve`; tokens are never stored in files."""
 
 
-class ServedFile(BaseModel):
-    """A policy server's file.
+def connect_served(uri: str) -> ServedPolicy:
+    """The client of a `vla serve`; connects at once.
 
-    Attributes:
-        uri: Where it listens, for example ``ws://192.168.1.5:8000``.
-        model_id: Name of the served weights; travels in every chunk.
-        image_size: Height and width of the images to send, those of the robot file, in [px].
-        state_names: The robot file's state vector.
-        action_names: The robot file's action vector.
-        horizon: How many rows of an answer to use.
-        time_contract: As in a checkpoint: when the rows are due.
-        images: For each camera key the server's key.
-        state: For each of the server's keys the state names it takes, in order.
-        actions: For each column of an answer our action name; empty where unused.
-        flipped: Action names whose value v means 1 - v at the server.
-        prompt: The server's key of the prompt.
-        channels_first: Send images as (3, H, W).
-        connect_s: Longest time to connect, in [s].
-        infer_s: Longest time for an answer, in [s].
-        warm_up_s: Longest time for the first answer, in [s].
+    Raises:
+        RemoteError: No server, or it refuses.
+        SchemaError: It is of another version, or not ours.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    uri: Annotated[str, Field(pattern=r"^wss?://")]
-    model_id: Name
-    image_size: tuple[int, int]
-    state_names: tuple[Name, ...]
-    action_names: tuple[Name, ...]
-    horizon: Annotated[int, Field(gt=0)]
-    time_contract: dict[str, Any]
-    images: dict[Name, Name]
-    state: dict[Name, tuple[Name, ...]]
-    actions: tuple[str, ...]
-    flipped: tuple[Name, ...] = ()
-    prompt: Name = "prompt"
-    channels_first: bool = False
-    connect_s: Seconds = 5.0
-    infer_s: Seconds = 10.0
-    warm_up_s: Seconds = 300.0
+    return ServedPolicy(uri, token=os.environ.get(TOKEN))
 
 
-def load_served(path: Path, *, api_key: str | None = None) -> OpenpiClient:
-    """Read a policy server's file. Nothing is connected yet.
+def load_served(path: Path, *, api_key: str | None = None) -> Policy:
+    """Read a policy server's file. Only a `vla serve` is connected at once.
 
     Args:
         path: The YAML file.
@@ -75,8 +52,7 @@ def load_served(path: Path, *, api_key: str | None = None) -> OpenpiClient:
         MappingError: Its names do not fit together.
     """
     try:
-        file = ServedFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        contract = TimeContract.from_dict(file.time_contract)
+        return _client(_read(path), path.parent, api_key)
     except OSError as error:
         raise RemoteError(f"policy file {path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, TimeContractError) as error:
@@ -87,35 +63,98 @@ def load_served(path: Path, *, api_key: str | None = None) -> OpenpiClient:
             for problem in error.errors()
         ]
         raise RemoteError(f"policy file {path}: {'; '.join(parts)}") from error
-    silent = [key for key in file.images if key not in contract.image_latency_ns]
-    if silent:
+
+
+def _read(path: Path) -> ServerFile:
+    values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    protocol = values.get("protocol", "openpi") if isinstance(values, dict) else "openpi"
+    kind = KINDS.get(str(protocol))
+    if kind is None:
         raise RemoteError(
-            f"policy file {path}: camera {', '.join(silent)} has no image_latency_s; declare it"
+            f"policy file {path}: protocol is {protocol!r}, expected one of {', '.join(KINDS)}"
         )
-    spec = PolicySpec(
-        name="openpi",
-        model_id=file.model_id,
-        camera_keys=tuple(file.images),
-        image_size=file.image_size,
-        state_names=file.state_names,
-        action_names=file.action_names,
-        horizon=file.horizon,
-        contract=contract,
-    )
+    return kind.model_validate(values)
+
+
+def _client(file: ServerFile, folder: Path, api_key: str | None) -> Policy:
+    if isinstance(file, VlaFile):
+        return ServedPolicy(
+            file.uri,
+            token=os.environ.get(TOKEN),
+            authority=None if file.authority is None else folder / file.authority.expanduser(),
+            jpeg_quality=file.jpeg_quality,
+            connect_s=file.connect_s,
+            infer_s=file.infer_s,
+        )
+    if isinstance(file, OpenpiFile):
+        return _openpi(file, api_key)
+    if isinstance(file, GrootFile):
+        return _groot(file, api_key)
+    return _lerobot(file)
+
+
+def _openpi(file: OpenpiFile, api_key: str | None) -> OpenpiClient:
     keys = KeyMap(
         images=file.images,
         state=file.state,
         actions=file.actions,
         flipped=file.flipped,
+        degrees=file.degrees,
         prompt=file.prompt,
         channels_first=file.channels_first,
     )
     return OpenpiClient(
         file.uri,
-        spec,
+        file.spec("openpi"),
         keys,
         connect_s=file.connect_s,
         infer_s=file.infer_s,
         warm_up_s=file.warm_up_s,
         api_key=api_key,
+    )
+
+
+def _groot(file: GrootFile, api_key: str | None) -> GrootClient:
+    keys = KeyMap(
+        images=file.images,
+        state=file.state,
+        actions=tuple(name for names in file.actions.values() for name in names),
+        flipped=file.flipped,
+        degrees=file.degrees,
+        prompt=file.prompt,
+    )
+    return GrootClient(
+        file.address,
+        file.spec("groot"),
+        keys,
+        {key: len(names) for key, names in file.actions.items()},
+        layout=file.layout,
+        infer_s=file.infer_s,
+        warm_up_s=file.warm_up_s,
+        api_token=api_key,
+    )
+
+
+def _lerobot(file: LerobotFile) -> LerobotClient:
+    keys = KeyMap(
+        images=file.images,
+        state={STATE: file.state},
+        actions=file.actions,
+        flipped=file.flipped,
+        degrees=file.degrees,
+    )
+    policy = LerobotPolicy(
+        policy_type=file.policy_type,
+        path=file.path,
+        device=file.device,
+        rename_map=file.rename_map,
+    )
+    return LerobotClient(
+        file.address,
+        file.spec("lerobot"),
+        keys,
+        policy,
+        connect_s=file.connect_s,
+        infer_s=file.infer_s,
+        warm_up_s=file.warm_up_s,
     )

@@ -31,6 +31,7 @@ class KeyMap:
         state: For each of the server's keys the state names whose values it takes, in order.
         actions: For each column of the server's actions our action name; empty where unused.
         flipped: Action names whose value v means 1 - v at the server (a gripper where 1 closes).
+        degrees: State and action names that are degrees at the server, radians here.
         prompt: The server's key of the prompt.
         channels_first: Send images as (3, H, W) rather than (H, W, 3).
     """
@@ -39,6 +40,7 @@ class KeyMap:
     state: Mapping[str, tuple[str, ...]]
     actions: tuple[str, ...]
     flipped: tuple[str, ...] = field(default=())
+    degrees: tuple[str, ...] = field(default=())
     prompt: str = "prompt"
     channels_first: bool = False
 
@@ -75,6 +77,11 @@ class KeyMap:
             for name in dict.fromkeys((*used, *self.flipped))
             if name not in spec.action_names
         ]
+        problems += [
+            f"'{name}' (in degrees) is unknown"
+            for name in self.degrees
+            if name not in (*spec.state_names, *spec.action_names)
+        ]
         if problems:
             raise MappingError("the key map does not fit the robot: " + "; ".join(problems))
 
@@ -85,9 +92,10 @@ class KeyMap:
         for camera, key in self.images.items():
             image = observation.images[camera]
             _put(values, key, np.moveaxis(image, -1, 0) if self.channels_first else image)
+        state = observation.state * self._units(spec.state_names)
         for key, names in self.state.items():
             columns = [spec.state_names.index(name) for name in names]
-            _put(values, key, observation.state[columns].astype(np.float32))
+            _put(values, key, state[columns].astype(np.float32))
         _put(values, self.prompt, request.prompt)
         return values
 
@@ -113,7 +121,11 @@ class KeyMap:
         for name in self.flipped:
             column = spec.action_names.index(name)
             chunk[:, column] = 1.0 - chunk[:, column]
-        return chunk
+        return chunk / self._units(spec.action_names)
+
+    def _units(self, names: tuple[str, ...]) -> npt.NDArray[np.float64]:
+        """The server's units in one of ours, for each name."""
+        return np.array([180.0 / np.pi if name in self.degrees else 1.0 for name in names])
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:

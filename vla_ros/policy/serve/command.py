@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vla_ros.policy.protocol import Policy, PolicySpec
+from vla_ros.policy.remote.load import TOKEN
 from vla_ros.policy.serve.server import PolicyServer, ServeConfig, ServeError
 
-TOKEN = "VLA_SERVE_TOKEN"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
