@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vla_ros.cli.processes import dies_with_us
 from vla_ros.ros.domain import isolated_domain
 from vla_ros.ros.task_client import GraphNotUpError
 
@@ -38,6 +39,7 @@ def demo_graph(log: Path, **arguments: object) -> Iterator[int]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=dies_with_us(),
         )
         try:
             yield int(variables["ROS_DOMAIN_ID"])

@@ -26,6 +26,18 @@ _POLL_S = 0.05
 _ESCALATION = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
+def dies_with_us() -> Callable[[], None]:
+    """What a child runs first (``preexec_fn``), so that the kernel kills it when we are killed."""
+    parent = os.getpid()
+
+    def in_child() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # we died before the line above
+            os._exit(1)
+
+    return in_child
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """One process to run.
@@ -54,9 +66,8 @@ class ProcessGraph:
     """Runs commands, hands on what they print line by line, and ends them as one.
 
     Start and stop are safe from any thread, but the thread that calls `start` must outlive the
-        graph: Linux ties
-    the parent-death signal to that thread. Use it as a context manager; leaving it stops
-    everything.
+    graph: Linux ties the parent-death signal to that thread. Use it as a context manager; leaving
+    it stops everything.
     """
 
     def __init__(
@@ -94,13 +105,6 @@ class ProcessGraph:
 
     def start(self) -> None:
         """Start every process; when one cannot be started, stop the others and raise OSError."""
-        parent = os.getpid()
-
-        def in_child() -> None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # we died before the line above
-                os._exit(1)
-
         try:
             for command in self._commands:
                 process = subprocess.Popen(
@@ -110,7 +114,7 @@ class ProcessGraph:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=in_child,
+                    preexec_fn=dies_with_us(),
                 )
                 self._children.append(_Child(command, process))
         except BaseException:
