@@ -1,4 +1,4 @@
-"""SmolVLA (arXiv 2506.01844): the lower half of SmolVLM2 and an expert of self- and cross-attention.
+"""SmolVLA (arXiv 2506.01844): half of SmolVLM2 and an expert of self- and cross-attention.
 
 Prefix: each camera's tokens (SigLIP, then 4 x 4 patches folded into one), the words, one state
 token; images and words do not look at the state. In every other layer the action tokens look at
