@@ -98,7 +98,7 @@ class RunningGraph:
         self.node.create_subscription(
             Commanded, "commanded", self.commanded.append, qos.profile("commanded")
         )
-        self.node.create_subscription(Run, "run", self.runs.append, latched)
+        self.node.create_subscription(Run, "run", self.runs.append, qos.profile("run"))
         self.task_client = ActionClient(self.node, ExecuteTask, "execute_task")
         self.run_client = ActionClient(self.node, RunPolicy, "run_policy")
         self.go_to_client = ActionClient(self.node, GoTo, "go_to")
@@ -116,7 +116,11 @@ class RunningGraph:
 
     def kill(self, label: str) -> None:
         """End one node without a farewell."""
-        os.kill(self._owner[label].pid(label), 9)
+        os.kill(self.pid(label), 9)
+
+    def pid(self, label: str) -> int:
+        """Process id of a node."""
+        return self._owner[label].pid(label)
 
     def start_again(self, label: str) -> None:
         self._graphs.append(self._start([self._commands[label]]))

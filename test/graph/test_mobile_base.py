@@ -37,7 +37,7 @@ class Base:
         self.status: BridgeStatus | None = None
         node = on.node
         self._joints = node.create_publisher(JointState, self.spec.state.topic, 10)
-        self.runs = node.create_publisher(Run, "run", qos.profile("latched"))
+        self.runs = node.create_publisher(Run, "run", qos.profile("run"))
         self.chunks = node.create_publisher(ActionChunk, "action_chunk", qos.profile("chunk"))
         topic = self.spec.output("base").topic
         node.create_subscription(TwistStamped, topic, self.twists.append, 50)

@@ -74,7 +74,7 @@ class ControlBridge(VlaNode[Parameters]):
         self._commanded = self.publisher(Commanded, "commanded", "commanded", counted=True)
         self._outputs = OutputTopics(self, self.spec)
         self.sensor(JointState, self.spec.state.topic, self._on_joints, "joint_state")
-        self.subscription(Run, "run", self._on_run, "latched", counted=True)
+        self.subscription(Run, "run", self._on_run, "run", counted=True)
         self.subscription(ActionChunk, "action_chunk", self._on_chunk, "chunk", counted=True)
         self.every(self.spec.rates.control_period_ns, self._tick)
         self.every_steady(STATUS_PERIOD_S, self._publish_status)

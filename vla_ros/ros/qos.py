@@ -20,6 +20,7 @@ Role = Literal[
     "chunk",
     "commanded",
     "latched",
+    "run",
     "command",
     "clock",
     "truth",
@@ -34,13 +35,14 @@ _DEPTH: dict[Role, int] = {
     "chunk": 2,
     "commanded": 10,
     "latched": 1,
+    "run": 10,
     "command": 1,
     "clock": 1,
     "truth": 10,
     "lockstep": 10,
     "diagnostics": 10,
 }
-_LATCHED: tuple[Role, ...] = ("latched", "lockstep")
+_LATCHED: tuple[Role, ...] = ("latched", "run", "lockstep")
 _BEST_EFFORT: tuple[Role, ...] = ("clock",)
 _LOCKSTEP_DEPTH = 20
 _LOCKSTEP_IMAGE_DEPTH = 4
@@ -51,8 +53,9 @@ def profile(role: Role, *, lockstep: bool = False) -> QoSProfile:
     """The profile of a role.
 
     Args:
-        role: What the topic is for. ``latched`` keeps the last message for late joiners;
-            ``command`` is a controller's command topic.
+        role: What the topic is for. ``latched`` keeps the last message for late joiners; ``run``
+            too, but a run's end may not be overwritten by the next run's start; ``command`` is a
+            controller's command topic.
         lockstep: Whether the simulator waits for every message (no loss, no lifespan).
     """
     if lockstep:

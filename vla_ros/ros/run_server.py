@@ -29,7 +29,7 @@ class RunServer:
         self._desk = RunDesk(patience)
         self._runner: PolicyRunner | None = None
         self._model_id = ""
-        self._runs = node.publisher(Run, "run", "latched", counted=True)
+        self._runs = node.publisher(Run, "run", "run", counted=True)
         self._goals = GoalServer(node, RunPolicy, "run_policy", self._on_goal, self._on_cancel)
         node.on_release(self._goals.destroy)
 
