@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vla_ros.cli.episodes import DT_NS, HORIZON, expert_spec, training_episode
+from vla_ros.cli.episodes import HORIZON, expert_spec, training_episode
 from vla_ros.data.demos import DemoInfo, DemoWriter, FrameArrays, read_info
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.runner import PolicyRunner
@@ -26,6 +26,7 @@ from vla_ros.sim.noise import DisturbedPolicy, plan_bursts
 from vla_ros.sim.projection import Projector
 from vla_ros.sim.rollout import Episode, Rollout, Seen, Timing
 from vla_ros.sim.truth import BINS, CUBES, SimTruth, Target
+from vla_ros.spaces.time_contract import OWN_DT_NS
 
 ROBOT = "sim_arm"
 EXECUTE_NS = IMAGE_PERIOD_NS = 100_000_000
@@ -80,7 +81,7 @@ def demo_info(spec: RobotSpec, command: str) -> DemoInfo:
         image_height=camera.height,
         image_width=camera.width,
         horizon=HORIZON,
-        dt_s=DT_NS * 1e-9,
+        dt_s=OWN_DT_NS * 1e-9,
         time_contract=expert_spec(spec).contract.to_dict(),
         object_names=CUBES,
         bin_names=BINS,
@@ -157,7 +158,7 @@ class Recorder:
         """The undisturbed expert's chunk. Shape (T, A), float32."""
         chunk = self._clean.get(truth.stamp_ns)
         if chunk is None:
-            chunk = self._expert.chunk(truth, self._episode.target, HORIZON, DT_NS)
+            chunk = self._expert.chunk(truth, self._episode.target, HORIZON, OWN_DT_NS)
         return np.asarray(chunk, np.float32)
 
 

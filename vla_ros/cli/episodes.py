@@ -12,19 +12,7 @@ from vla_ros.sim.truth import BINS, CUBES, Target
 from vla_ros.spaces import TimeContract
 
 HORIZON = 16
-DT_NS = 50_000_000
 ALREADY_BINNED = (0.5, 0.25, 0.25)  # chance that 0, 1 or 2 other cubes lie in a bin already
-
-
-def capture_contract(spec: RobotSpec) -> TimeContract:
-    """The contract of our own data: image, state and row 0 all belong to the capture."""
-    return TimeContract(
-        image_latency_ns=dict.fromkeys(spec.camera_keys, 0),
-        state_at="capture",
-        action_offset_ns=0,
-        dt_ns=DT_NS,
-        interpolation="linear",
-    )
 
 
 def expert_spec(spec: RobotSpec) -> PolicySpec:
@@ -38,7 +26,7 @@ def expert_spec(spec: RobotSpec) -> PolicySpec:
         state_names=spec.state_space().names,
         action_names=spec.action_space().names,
         horizon=HORIZON,
-        contract=capture_contract(spec),
+        contract=TimeContract.at_capture(spec.camera_keys),
     )
 
 

@@ -14,7 +14,6 @@ from vla_ros.sim.truth import SimTruth
 from vla_ros.spaces import TimeContract
 
 HORIZON = 16
-DT_NS = 50_000_000
 TRUTH_WAIT_S = 0.5
 
 
@@ -28,13 +27,7 @@ def expert_spec(robot: RobotSpec) -> PolicySpec:
         state_names=robot.state_space().names,
         action_names=robot.action_space().names,
         horizon=HORIZON,
-        contract=TimeContract(
-            image_latency_ns=dict.fromkeys(robot.camera_keys, 0),
-            state_at="capture",
-            action_offset_ns=0,
-            dt_ns=DT_NS,
-            interpolation="linear",
-        ),
+        contract=TimeContract.at_capture(robot.camera_keys),
     )
 
 

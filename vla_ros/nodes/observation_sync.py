@@ -154,13 +154,7 @@ class ObservationSync(VlaNode[Parameters]):
 
 def _contract(source: str, spec: RobotSpec) -> TimeContract:
     if not source:
-        return TimeContract(
-            image_latency_ns=dict.fromkeys(spec.camera_keys, 0),
-            state_at="capture",
-            action_offset_ns=0,
-            dt_ns=50_000_000,
-            interpolation="linear",
-        )
+        return TimeContract.at_capture(spec.camera_keys)
     path = Path(source).expanduser()
     path = path / "config.json" if path.is_dir() else path
     try:

@@ -14,7 +14,7 @@ parameters (action offset and latency) this generalises to several cameras.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -26,6 +26,9 @@ Interpolation = Literal["hold", "linear"]
 
 STATE_ANCHOR = "state"
 """Name of the state stream, which anchors observations of a robot without cameras."""
+
+OWN_DT_NS = 50_000_000
+"""Between two rows of this package's own recordings."""
 
 _KEYS = ("image_latency_s", "state_at", "action_offset_s", "dt_s", "interpolation")
 
@@ -78,6 +81,17 @@ class TimeContract:
                 self.dt_ns,
                 self.interpolation,
             ),
+        )
+
+    @classmethod
+    def at_capture(cls, cameras: Iterable[str], dt_ns: int = OWN_DT_NS) -> TimeContract:
+        """The contract of this package's own recordings: image, state and row 0 at the capture."""
+        return cls(
+            image_latency_ns=dict.fromkeys(cameras, 0),
+            state_at="capture",
+            action_offset_ns=0,
+            dt_ns=dt_ns,
+            interpolation="linear",
         )
 
     @classmethod

@@ -98,3 +98,9 @@ def test_a_missing_key_is_named() -> None:
     del values["dt_s"]
     with pytest.raises(TimeContractError, match="missing: dt_s"):
         TimeContract.from_dict(values)
+
+
+def test_our_own_recordings_pair_everything_at_the_capture() -> None:
+    contract = TimeContract.at_capture(["front", "wrist"])
+    assert contract.image_due_ns("wrist", contract.decision_ns("front", 7)) == 7
+    assert contract.state_due_ns("front", 7) == contract.start_ns("front", 7) == 7
