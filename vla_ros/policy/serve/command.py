@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,14 +79,15 @@ async def _until_stopped(
 def _words(spec: PolicySpec, config: ServeConfig, port: int) -> list[str]:
     scheme, web = ("wss", "https") if config.certificate else ("ws", "http")
     height, width = spec.image_size
+    here = socket.gethostname() if config.host in ("0.0.0.0", "::") else config.host
     lines = [
         f"{spec.name} {spec.model_id}",
         f"  cameras  {', '.join(spec.camera_keys) or 'none'}, {width}x{height} (width x height)",
         f"  state    {', '.join(spec.state_names)}",
         f"  action   {', '.join(spec.action_names)}; {spec.horizon} rows, one each "
         f"{spec.contract.dt_ns / 1e6:g} ms",
-        f"  robots   policy:={scheme}://{config.host}:{port}",
-        f"  look     {web}://{config.host}:{port}/healthz and /metrics",
+        f"  robots   policy:={scheme}://{here}:{port}",
+        f"  look     {web}://{here}:{port}/healthz and /metrics",
     ]
     if config.host not in LOOPBACK and config.token is None:
         lines.append(
