@@ -91,35 +91,16 @@ def demo(
     raise typer.Exit(run(out, policy, seed))
 
 
-@app.command(rich_help_panel=ON_ROBOT)
-def serve(
-    policy: Annotated[str, typer.Option(help="Checkpoint folder, or the file that declares it.")],
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8000,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")
-    ] = "127.0.0.1",
-    token_file: Annotated[
-        Path | None,
-        typer.Option(help="File with the token that robots must show; or set VLA_SERVE_TOKEN."),
-    ] = None,
-    certificate: Annotated[
-        Path | None, typer.Option(help="PEM certificate: serve wss:// instead of ws://.")
-    ] = None,
-    key: Annotated[Path | None, typer.Option(help="PEM private key of the certificate.")] = None,
-    limit_s: Annotated[
-        float, typer.Option(help="Longest time for one request, in seconds.", min=0.01)
-    ] = 30.0,
-    max_wait_s: Annotated[
-        float, typer.Option(help="Longest wait for other robots to share a batch.", min=0.0)
-    ] = 0.01,
-    max_robots: Annotated[int, typer.Option(help="Most connections at once.", min=1)] = 16,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the model.", min=1)] = None,
-) -> None:
-    """Serve a policy to robots on the network; openpi's clients work against it too."""
-    from vla_ros.cli.serve import serve as run
+@app.command(
+    rich_help_panel=ON_ROBOT,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def serve(context: typer.Context) -> None:
+    """Serve a policy to robots on the network; [b]vla serve --help[/b] lists the options."""
+    from vla_ros.policy.serve.__main__ import main as run
 
-    network = (host, port, token_file, certificate, key)
-    raise typer.Exit(run(policy, *network, limit_s, max_wait_s, max_robots, threads))
+    raise typer.Exit(run(context.args))
 
 
 @sim_app.command()
