@@ -102,7 +102,7 @@ class PolicyNode(VlaNode[PolicyParameters]):
 
     def deactivate(self) -> None:
         """End the run; the bridge brakes."""
-        self._runs.close("the policy node was deactivated")
+        self._runs.close(self.why_inactive)
 
     def cleanup(self) -> None:
         """Free the model."""

@@ -88,7 +88,7 @@ class TaskPlanner(VlaNode[Parameters]):
 
     def deactivate(self) -> None:
         """Give up the task in hand."""
-        self._end(Finish(outcome="STOPPED", message="task_planner was deactivated", subtasks=()))
+        self._end(Finish(outcome="STOPPED", message=self.why_inactive, subtasks=()))
 
     def _on_goal(self, goal_id: bytes, goal: ExecuteTask.Goal) -> None:
         if self._task is not None:

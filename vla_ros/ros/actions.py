@@ -12,9 +12,10 @@ from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.node import Node
 from rclpy.task import Future
 from vla_ros_msgs.msg import Outcome
+
+from vla_ros.ros.lifecycle import VlaNode
 
 OUTCOME_NUMBERS: dict[str, int] = {
     "UNKNOWN": Outcome.UNKNOWN,
@@ -32,7 +33,8 @@ class GoalServer:
     """One action server whose goals are ended by their id, from any callback of the node.
 
     Args:
-        node: Owner; its executor runs one callback at a time.
+        node: Owner; its executor runs one callback at a time. Before its process ends it waits a
+            moment for the results of goals that it has ended.
         action: Action type; its result has the field ``outcome``.
         name: Name of the action.
         on_goal: Called with id (16 bytes) and request of each goal.
@@ -41,7 +43,7 @@ class GoalServer:
 
     def __init__(
         self,
-        node: Node,
+        node: VlaNode[Any],
         action: Any,
         name: str,
         on_goal: Callable[[bytes, Any], None],
@@ -50,6 +52,8 @@ class GoalServer:
         self._on_goal = on_goal
         self._on_cancel = on_cancel
         self._open: dict[bytes, tuple[ServerGoalHandle, Future]] = {}
+        self._unanswered = 0
+        node.before_leaving(lambda: self._unanswered == 0)
         self._server = ActionServer(
             node, action, name, self._execute, cancel_callback=self._cancelled
         )
@@ -72,8 +76,10 @@ class GoalServer:
         goal_id = bytes(handle.goal_id.uuid)
         future: Future = Future()
         self._open[goal_id] = (handle, future)
+        self._unanswered += 1
         self._on_goal(goal_id, handle.request)
         result = await future
+        self._unanswered -= 1  # rclpy sends the result as soon as this returns
         if result.outcome == Outcome.SUCCEEDED:
             handle.succeed()
         elif result.outcome == Outcome.CANCELED and handle.is_cancel_requested:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from rclpy.node import Node
 from vla_ros_msgs.action import GoTo
 
 from vla_ros.robot.commander import Commander
 from vla_ros.ros.actions import OUTCOME_NUMBERS, GoalServer
+from vla_ros.ros.lifecycle import VlaNode
 
 FEEDBACK_TICKS = 10
 
@@ -23,7 +24,7 @@ class GoToServer:
     """
 
     def __init__(
-        self, node: Node, commander: Callable[[], Commander], now_ns: Callable[[], int]
+        self, node: VlaNode[Any], commander: Callable[[], Commander], now_ns: Callable[[], int]
     ) -> None:
         self._commander = commander
         self._now_ns = now_ns

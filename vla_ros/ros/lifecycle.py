@@ -41,6 +41,7 @@ class VlaNode(LifecycleNode, Generic[P]):
         active: Whether resources made now belong to the active state.
         failure: Why the last transition failed or the node gave up; empty otherwise.
         finished: Whether the process should end.
+        leaving: Whether the process is about to end.
     """
 
     def __init__(self, name: str, parameters: type[P]) -> None:
@@ -48,10 +49,11 @@ class VlaNode(LifecycleNode, Generic[P]):
         self.parameters: P = declare(self, parameters)
         self.clock = NodeClock(self, lockstep=self.parameters.lockstep)
         self.failure = ""
-        self.finished = False
+        self.finished = self.leaving = False
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._made: list[Callable[[], None]] = []
         self._made_active: list[Callable[[], None]] = []
+        self._goodbyes: list[Callable[[], bool]] = []
         self.active = False
         self._participant: Participant | None = None
 
@@ -192,6 +194,23 @@ class VlaNode(LifecycleNode, Generic[P]):
         if failure:
             self.failure = failure
             self.get_logger().error(failure)
+
+    @property
+    def why_inactive(self) -> str:
+        """Why it does nothing any more, for those who asked it to do something."""
+        return f"{self.get_name()} " + ("is shutting down" if self.leaving else "was deactivated")
+
+    def before_leaving(self, done: Callable[[], bool]) -> None:
+        """The process ends only once ``done()``, within a moment: it is called while it spins."""
+        self._goodbyes.append(done)
+
+    def leave(self) -> Callable[[], bool]:
+        """Deactivates for good; returns what says whether everybody has been told."""
+        self.leaving = True
+        if not self.active:
+            return lambda: True
+        self.trigger_deactivate()
+        return lambda: all(done() for done in self._goodbyes)
 
     def release_everything(self) -> None:
         """Destroys every resource; for the end of the process, whatever state the node is in."""

@@ -21,6 +21,9 @@ from vla_ros.ros.executor import LeanExecutor
 from vla_ros.ros.lifecycle import VlaNode
 
 _LOADED_POLL_S = 0.05
+_GOODBYE_S = 1.0
+"""For the results of goals that a node ends when it is told to stop."""
+_SENDING_S = 0.2
 _SAME_SIGNAL_S = 1.0
 """A terminal and a launcher both pass on one Ctrl-C: what follows this closely is no second one."""
 
@@ -48,6 +51,7 @@ def run(make: Callable[[], VlaNode[Any]]) -> int:
             _autostart(node, stopping)
         while not stopping.requested and not node.finished:
             executor.spin_once()
+        _say_goodbye(node, executor)
         node.trigger_shutdown()
         return 1 if node.failure else 0
     except VlaError as error:
@@ -58,6 +62,19 @@ def run(make: Callable[[], VlaNode[Any]]) -> int:
             node.release_everything()
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _say_goodbye(node: VlaNode[Any], executor: Executor) -> None:
+    """Lets goals that end now reach their clients; returns at once where there are none."""
+    told = node.leave()
+    if told():
+        return
+    end_s = time.monotonic() + _GOODBYE_S
+    while not told() and time.monotonic() < end_s:
+        executor.spin_once(timeout_sec=_LOADED_POLL_S)
+    end_s = time.monotonic() + _SENDING_S  # rclpy sends a result some turns after the goal's end
+    while time.monotonic() < end_s:
+        executor.spin_once(timeout_sec=_LOADED_POLL_S)
 
 
 def _autostart(node: VlaNode[Any], stopping: _Stop) -> None:
