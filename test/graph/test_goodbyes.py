@@ -45,7 +45,7 @@ def test_a_task_ends_with_a_reason_when_the_planner_is_told_to_stop() -> None:
 def test_a_run_ends_with_a_reason_when_the_policy_is_told_to_stop() -> None:
     with stage() as made:
         made.start("policy", policy="expert", robot="sim_arm")
-        made.wait(lambda: made.says("policy", "expert"), "the policy to load")
+        made.wait(lambda: made.says("policy", "expert expert"), "the policy to load")
         client = ActionClient(made.node, RunPolicy, "run_policy")
         result = result_after_sigint(made, "policy", client, RunPolicy.Goal(prompt=PROMPT))
     assert result.outcome == Outcome.STOPPED

@@ -57,10 +57,12 @@ class PolicyNode(VlaNode[PolicyParameters]):
         self._runs = RunServer(self, patience, p.seed)
         self._chunks = self.publisher(ActionChunk, "action_chunk", "chunk", counted=True)
         self._diagnostics = Diagnostics(self)
-        self._diagnostics.set("warn", f"loading {p.policy}")
         self._inference = InferenceThread(self, self._step_in_real_time)
         self.on_release(self._inference.destroy)
-        self._loading = self._inference.call(lambda: load_for(self._robot, p))
+        self._diagnostics.set("warn", "loading")  # published; the thread changes the words only
+        self._loading = self._inference.call(
+            lambda: load_for(self._robot, p, lambda words: self._diagnostics.set("warn", words))
+        )
         self.every_steady(FEEDBACK_PERIOD_S, self._beat)
 
     def loaded(self) -> bool:
@@ -96,8 +98,7 @@ class PolicyNode(VlaNode[PolicyParameters]):
         self.subscription(Commanded, "commanded", self._on_commanded, "commanded", counted=True)
         if self.parameters.lockstep:
             self.every(self._robot.rates.control_period_ns, self._step)
-        assert self._runner is not None  # by loaded()
-        assert self._policy is not None
+        assert self._runner is not None and self._policy is not None  # by loaded()
         self._runs.loaded(self._runner, self._policy.spec.model_id)
 
     def deactivate(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -53,18 +54,27 @@ class PolicyParameters(NodeParameters):
         return round(self.inference_latency_s * 1e9) if declared else 0
 
 
-def load_for(robot: RobotSpec, parameters: PolicyParameters) -> Policy:
+def load_for(
+    robot: RobotSpec, parameters: PolicyParameters, on_stage: Callable[[str], None]
+) -> Policy:
     """The policy, checked against the robot and warm. Takes seconds.
+
+    Args:
+        robot: The robot file.
+        parameters: Of the node.
+        on_stage: Called with what comes next, in words.
 
     Raises:
         VlaError: It cannot be loaded, or does not fit the robot.
     """
     policy: Policy
+    on_stage(f"loading, 1 of 2: reading and building {parameters.policy}")
     if parameters.policy == EXPERT:
         policy = TopicExpert(robot, noise_rad=parameters.noise_rad)
     else:
         policy = load_policy(parameters.policy, threads=parameters.threads)
     check_policy(robot, policy.spec)
+    on_stage(f"loading, 2 of 2: warming up {policy.spec.name} {policy.spec.model_id}")
     policy.warm_up()
     return policy
 
