@@ -1,8 +1,7 @@
 """policy: one prompt at a time becomes plans. `RunDesk` and `PolicyRunner` decide, this wires.
 
-Inference runs in one worker thread. In lockstep a chunk is published at inference start plus the
-declared latency: simulated time stands still until it is there.
-"""
+Inference runs in one worker thread. In lockstep simulated time waits for it, and a chunk is
+published at inference start plus the declared latency."""
 
 from __future__ import annotations
 
@@ -98,7 +97,8 @@ class PolicyNode(VlaNode[PolicyParameters]):
         self.subscription(Commanded, "commanded", self._on_commanded, "commanded", counted=True)
         if self.parameters.lockstep:
             self.every(self._robot.rates.control_period_ns, self._step)
-        assert self._runner is not None and self._policy is not None  # by loaded()
+        assert self._runner is not None  # by loaded()
+        assert self._policy is not None
         self._runs.loaded(self._runner, self._policy.spec.model_id)
 
     def deactivate(self) -> None:
