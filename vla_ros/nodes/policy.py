@@ -1,7 +1,7 @@
 """policy: one prompt at a time becomes plans. `RunDesk` and `PolicyRunner` decide, this wires.
 
-Inference runs in one worker thread. In lockstep simulated time waits for it, and a chunk is
-published at inference start plus the declared latency."""
+Inference runs in a worker thread; in lockstep its duration is declared, and time waits for it.
+"""
 
 from __future__ import annotations
 
