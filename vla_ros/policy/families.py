@@ -20,7 +20,12 @@ from vla_ros.policy.declaration import Declaration
 from vla_ros.policy.protocol import Policy
 
 FAMILIES: dict[str, str] = {
+    "act": "vla_ros.policy.act_policy",
     "nano": "vla_ros.policy.nano_policy",
+    "openpi": "vla_ros.policy.pi0_policy",
+    "pi0": "vla_ros.policy.pi0_policy",
+    "pi05": "vla_ros.policy.pi0_policy",
+    "smolvla": "vla_ros.policy.smolvla_policy",
 }
 """``type`` of config.json -> module with ``load``."""
 

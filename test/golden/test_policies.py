@@ -1,0 +1,205 @@
+"""pi0, pi0.5 and SmolVLA against their authors' code, on tiny random weights.
+
+The vectors come from LeRobot 0.4.4 (see make_policies.py). Their network outputs belong to images
+with LeRobot 0.4's letterbox borders; what is called `modern` follows openpi and LeRobot from 0.6.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vla_ros.policy.flow_policy import FlowPolicy
+from vla_ros.policy.load import load_policy
+from vla_ros.policy.models.flow import FlowGuidance, interpolate, target_velocity
+from vla_ros.policy.models.prefix_expert import Prefix, PrefixExpert, PrefixInputs
+from vla_ros.policy.processors.letterbox import Letterbox
+from vla_ros.policy.processors.prompt import StatePrompt
+
+HERE = Path(__file__).parent
+MODELS = ("pi0", "pi05", "smolvla")
+SCHEDULES = ("ZEROS", "ONES", "LINEAR", "EXP")
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A loaded policy beside the vectors of its authors' code."""
+
+    policy: FlowPolicy
+    network: PrefixExpert
+    inputs: PrefixInputs
+    prefix: Prefix
+    vectors: dict[str, Tensor]
+    tasks: tuple[str, str]
+
+    @property
+    def cameras(self) -> list[str]:
+        """Those that are there."""
+        prefix = "raw.observation.images."
+        return [f"{prefix}{key}" for key in self.policy.spec.camera_keys]
+
+    def images(self, letterbox: Letterbox) -> Tensor:
+        """Shape (2, C, 3, H, W), the absent camera black."""
+        seen = [
+            np.stack([letterbox.apply(x.permute(1, 2, 0).numpy()) for x in self.vectors[key]])
+            for key in self.cameras
+        ]
+        seen.append(np.full_like(seen[0], -1.0))
+        return torch.from_numpy(np.stack(seen, axis=1))
+
+
+@cache
+def golden(name: str) -> Golden:
+    policy = load_policy(str(HERE / name / "checkpoint"))
+    assert isinstance(policy, FlowPolicy)
+    vectors = load_file(HERE / name / "vectors.safetensors")
+    tasks = tuple(json.loads((HERE / name / "tasks.json").read_text()))
+    half = Golden(policy, policy._model, None, None, vectors, tasks)
+    inputs = PrefixInputs(
+        images=half.images(replace(policy._processors.letterbox, border=border_of_0_4(name))),
+        words=vectors["tokens"],
+        state=vectors["state_normalized_padded"],
+        present=torch.stack([vectors[f"image_mask.{k}"] for k in range(3)], dim=1),
+        said=vectors["token_mask"],
+    )
+    with torch.no_grad():
+        prefix = half.network.encode(inputs)
+    return replace(half, inputs=inputs, prefix=prefix)
+
+
+def border_of_0_4(name: str) -> float:
+    return -1.0 if name == "smolvla" else -3.0
+
+
+def close(ours: Tensor, theirs: Tensor, bound: float) -> None:
+    assert ours.shape == theirs.shape
+    assert float((ours - theirs).abs().max()) < bound
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_layer_s_prefix_keys_and_values_are_the_authors(name):
+    g = golden(name)
+    valid = g.vectors["prefix_pad_masks"][:, None, :, None]
+    count = valid.shape[2]
+    for layer in range(len(g.prefix.cache.keys)):
+        if name == "smolvla" and layer % 2 == 1:
+            continue  # cross layers keep projections of them instead
+        for ours, kind in ((g.prefix.cache.keys, "k"), (g.prefix.cache.values, "v")):
+            theirs = g.vectors[f"prefix_{kind}.{layer}"]
+            theirs = theirs.transpose(1, 2) if name == "smolvla" else theirs
+            close(ours[layer][:, :, :count] * valid, theirs * valid, 2e-5)
+
+
+@pytest.mark.parametrize("time", ["1.0", "0.7", "0.3", "0.1"])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_velocity_is_the_authors(name, time):
+    g = golden(name)
+    with torch.no_grad():
+        ours = g.network.velocity(g.prefix, g.vectors["noise"], torch.full((2, 10), float(time)))
+    close(ours, g.vectors[f"velocity.t{time}"], 2e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 10])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_sampled_chunk_is_the_authors(name, steps):
+    g = golden(name)
+    with torch.no_grad():
+        ours = g.network.sample(g.prefix, g.vectors["noise"], g.network.schedule(steps))
+    close(ours, g.vectors[f"sampled_chunk.steps{steps}"], 1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_training_loss_is_the_authors(name):
+    g = golden(name)
+    actions, noise = g.vectors["action_normalized_padded"], g.vectors["noise"]
+    time = g.vectors["time"][:, None].expand(noise.shape[:-1])
+    velocity = g.network.velocity(g.prefix, interpolate(actions, noise, time), time)
+    error = (velocity - target_velocity(actions, noise)).square()
+    assert torch.allclose(error, g.vectors["loss_elements"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("jacobian", ["none", "full"])
+@pytest.mark.parametrize("weights", SCHEDULES)
+@pytest.mark.parametrize("name", MODELS)
+def test_guidance_gives_the_authors_chunk(name, weights, jacobian):
+    g = golden(name)
+    left = g.vectors["prev_chunk_left_over"]
+    guidance = FlowGuidance(
+        target=torch.nn.functional.pad(left, (0, 0, 0, 10 - left.shape[1])),
+        weights=g.vectors[f"weights.{weights}"],
+        max_weight=float(g.vectors["max_guidance_weight"]),
+        jacobian=jacobian == "full",
+    )
+    with torch.no_grad():
+        ours = g.network.sample(g.prefix, g.vectors["noise"], g.network.schedule(10), guidance)
+    close(ours, g.vectors[f"{'vjp' if jacobian == 'full' else 'peer'}_chunk.{weights}"], 2e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_from_camera_to_command_all_is_the_authors(name):
+    """Raw images, task and state -> actions in the robot's units, without any padding."""
+    g = golden(name)
+    modern = "" if name == "smolvla" else "modern."
+    processors = g.policy._processors
+    for sample, task in enumerate(g.tasks):
+        images = [g.vectors[key][sample].permute(1, 2, 0).numpy() for key in g.cameras]
+        state = g.vectors["raw.observation.state"][sample].numpy()
+        normal = processors.state.apply(state)
+        inputs = processors.inputs(images, normal.astype(np.float32), task)
+        words = g.vectors[f"{modern}tokens"][sample]
+        said = g.vectors[f"{modern}token_mask"][sample]
+        assert torch.equal(inputs.words[0], words[said])
+        noise = g.vectors["noise"][sample : sample + 1]
+        with torch.no_grad():
+            prefix = g.network.encode(inputs)
+            chunk = g.network.sample(prefix, noise, g.network.schedule(10))
+        close(chunk[0], g.vectors[f"{modern}sampled_chunk.steps10"][sample], 1e-4)
+        actions = processors.to_robot(chunk[0].numpy(), state.astype(np.float64))
+        theirs = g.vectors[f"{modern}postprocessed_chunk"][sample].numpy()
+        np.testing.assert_allclose(actions, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_actions_come_back_as_they_went_in(name):
+    g = golden(name)
+    processors = g.policy._processors
+    for sample in range(2):
+        actions = g.vectors["raw.action"][sample].numpy().astype(np.float64)
+        state = g.vectors["raw.observation.state"][sample].numpy().astype(np.float64)
+        normal = processors.to_network(actions, state)
+        close(torch.from_numpy(normal), g.vectors["action_normalized_padded"][sample], 1e-5)
+        np.testing.assert_allclose(processors.to_robot(normal, state), actions, atol=1e-5)
+
+
+def test_the_prompt_of_lerobot_0_4_lists_the_padded_state():
+    g = golden("pi05")
+    normal = g.vectors["state_normalized_padded"][0, :7].numpy()
+    new = StatePrompt().apply(g.tasks[0], normal)
+    old = StatePrompt(32).apply(g.tasks[0], normal)
+    assert new == "Task: pick up the red cube, State: 80 119 92 140 125 152 174;\nAction: "
+    assert old == new.replace(";", " 128" * 25 + ";")
+
+
+@pytest.mark.parametrize("size", [56, 64])
+@pytest.mark.parametrize("image", [0, 1, 2])
+def test_images_are_shrunk_as_each_of_the_authors_does(image, size):
+    vectors = load_file(HERE / "preprocess" / "vectors.safetensors")
+    raw = vectors[f"uint8.{image}"].numpy()
+    edges = {"height": size, "width": size}
+    pil = Letterbox(**edges, resize="pil").apply(raw)
+    theirs = (
+        vectors[f"openpi_pil_uint8.{image}.{size}"].permute(2, 0, 1).float() / 255.0 * 2.0 - 1.0
+    )
+    close(torch.from_numpy(pil), theirs, 1e-6)
+    corner = Letterbox(**edges, corner=True).apply(raw)
+    close(torch.from_numpy(corner), vectors[f"smolvla.{image}.{size}"][0], 1e-6)
+    old = Letterbox(**edges, border=-3.0).apply(raw)
+    close(torch.from_numpy(old), vectors[f"lerobot_0_4_4_pi0.{image}.{size}"][0], 1e-6)

@@ -1,0 +1,246 @@
+"""What loading a pi0, pi0.5 or SmolVLA checkpoint has in common."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vla_ros.policy.declaration import Declaration, DeclarationError
+from vla_ros.policy.flow_policy import FlowProcessors
+from vla_ros.policy.layouts import CheckpointFolder, LayoutError
+from vla_ros.policy.models.prefix_expert import PrefixExpert
+from vla_ros.policy.processors import RelativeActions, ZeroPadding
+from vla_ros.policy.processors.letterbox import Letterbox
+from vla_ros.policy.processors.prompt import Prompt
+from vla_ros.policy.processors.tokens import TextTokenizer
+from vla_ros.policy.protocol import PolicySpec
+from vla_ros.policy.weights import Part, fill
+
+_EXACT = ("norm", "action_", "state.", "time_", "modulation")
+"""Weights with these in their names stay float32 in a bfloat16 model: small, and tender."""
+
+
+class VlaOptions(BaseModel):
+    """Settings under ``options`` of a declaration.
+
+    Attributes:
+        behaviour: ``modern``: openpi and LeRobot from 0.6 on; ``lerobot_0_4``: borders of
+            letterboxed images are -3, and pi0.5's prompt lists the padded state.
+        resize: ``pil`` or ``torch``; None: as the layout's own training code does.
+        dtype: Of the weights in memory.
+        num_steps: Euler steps; None: the checkpoint's own number.
+        relative: Action names that the network gives relative to the state element at the same
+            place (openpi's DeltaActions).
+        asset: Which of openpi's assets holds the statistics.
+        shifted_positions: SmolVLA: read the image positions as transformers 4.55 to 4.57 did in
+            float32, for checkpoints trained so (see `shift_positions`).
+        sizes: Sizes other than the published ones, by part.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    behaviour: Literal["modern", "lerobot_0_4"] = "modern"
+    resize: Literal["pil", "torch"] | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    num_steps: int | None = Field(default=None, ge=1)
+    relative: tuple[str, ...] = ()
+    asset: str | None = None
+    shifted_positions: bool = False
+    sizes: dict[str, Any] = {}
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """``dtype`` as torch's."""
+        return torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
+
+
+def read_options(declaration: Declaration) -> VlaOptions:
+    """The declaration's options.
+
+    Raises:
+        DeclarationError: A key is unknown or of another type.
+    """
+    try:
+        return VlaOptions.model_validate(declaration.options)
+    except ValidationError as error:
+        parts = [
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        ]
+        raise DeclarationError(f"options: {'; '.join(parts)}") from error
+
+
+def load_weights(
+    model: Callable[[], PrefixExpert[Any]],
+    folder: CheckpointFolder,
+    canonical: Callable[[str], str],
+    parts: Callable[[set[str]], Mapping[str, Part]],
+    unused: Callable[[set[str]], set[str]],
+    dtype: torch.dtype,
+) -> PrefixExpert[Any]:
+    """Build a network and give it the folder's weights.
+
+    Args:
+        model: Builds it.
+        folder: Where the weights are.
+        canonical: The file's name of a tensor -> the name that ``parts`` knows.
+        parts: Where each of the network's tensors comes from, given the canonical names there.
+        unused: Those of the canonical names that nobody needs.
+        dtype: Of the weights in memory.
+
+    Raises:
+        WeightsError: They do not fit.
+    """
+    with torch.device("meta"):
+        network = model()
+    names = {canonical(name): name for name in folder.tensors.names - folder.inert}
+    wanted = {
+        ours: Part(tuple(names.get(name, name) for name in part.names), part.plus, part.columns)
+        for ours, part in parts(set(names)).items()
+    }
+    ignored = {names[name] for name in unused(set(names)) if name in names} | folder.inert
+    fill(
+        network,
+        wanted,
+        folder.tensors,
+        dtype=dtype,
+        exact=lambda name: not name.startswith("vision.") and any(p in name for p in _EXACT),
+        ignored=ignored,
+    )
+    return network
+
+
+def make_spec(
+    name: str, folder: CheckpointFolder, declaration: Declaration, *, horizon: int
+) -> PolicySpec:
+    """What the checkpoint needs and gives.
+
+    Raises:
+        DeclarationError: Names, cameras, sizes or timing are not declared, or do not fit.
+    """
+    names = {
+        "state": declaration.state_names,
+        "action": declaration.action_names,
+    }
+    for feature, dim in (("state", folder.dim("state")), ("action", folder.dim("action"))):
+        count = len(names[feature]) if dim is None else dim
+        declaration.names(f"{feature}_names", names[feature], max(1, count))
+    cameras = camera_keys(folder, declaration)
+    return PolicySpec(
+        name=name,
+        model_id=_model_id(folder.tensors.path),
+        camera_keys=tuple(cameras),
+        image_size=_image_size(folder, declaration, cameras),
+        state_names=names["state"],
+        action_names=names["action"],
+        horizon=horizon,
+        contract=declaration.contract(cameras),
+        rtc="guided",
+    )
+
+
+def camera_keys(folder: CheckpointFolder, declaration: Declaration) -> dict[str, str]:
+    """The robot file's camera keys -> the checkpoint's, in the network's order.
+
+    Raises:
+        DeclarationError: A name does not exist, or openpi's cameras are not declared.
+    """
+    if folder.layout == "openpi":
+        known = ["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"]
+    else:
+        known = list(folder.cameras())
+    given = declaration.cameras or {
+        folder.renamed.get(key, key): key for key in known if folder.layout != "openpi"
+    }
+    unknown = [key for key in given.values() if key not in known]
+    if unknown or not given or len(set(given.values())) != len(given):
+        raise DeclarationError(
+            f"cameras: expected the robot file's keys with different ones of {known}, got "
+            f"{dict(given)}; say in vla.yaml which camera is which"
+        )
+    return dict(sorted(given.items(), key=lambda pair: known.index(pair[1])))
+
+
+def _image_size(
+    folder: CheckpointFolder, declaration: Declaration, cameras: Mapping[str, str]
+) -> tuple[int, int]:
+    if declaration.image_size is not None:
+        return declaration.image_size
+    sizes = {size for key, size in folder.cameras().items() if key in cameras.values()}
+    if len(sizes) != 1:
+        raise DeclarationError(
+            f"the training data's image sizes are {sorted(sizes) or 'not known'}; put the one that "
+            "the robot file makes under 'image_size: [height, width]' in vla.yaml"
+        )
+    return sizes.pop()
+
+
+def make_processors(
+    folder: CheckpointFolder,
+    declaration: Declaration,
+    options: VlaOptions,
+    spec: PolicySpec,
+    *,
+    letterbox: Letterbox,
+    prompt: Prompt,
+    network: PrefixExpert[Any],
+    state_dim: int,
+    words: int,
+    tokenizer: str,
+    longest: int,
+) -> FlowProcessors:
+    """The steps around the network.
+
+    Raises:
+        LayoutError: Statistics are missing or those of no data.
+        ProcessorError: There is no tokenizer, or a vector is longer than the network's.
+        DeclarationError: A relative action does not exist.
+    """
+    states, actions = len(spec.state_names), len(spec.action_names)
+    unknown = [name for name in options.relative if name not in spec.action_names]
+    columns = tuple(spec.action_names.index(n) for n in options.relative if n not in unknown)
+    if unknown or any(column >= states for column in columns):
+        raise DeclarationError(
+            f"options.relative: expected names of actions that have a state at the same place, got "
+            f"{list(options.relative)}"
+        )
+    return FlowProcessors(
+        letterbox=letterbox,
+        state=folder.normaliser("state", states),
+        state_padding=ZeroPadding(states, state_dim),
+        prompt=prompt,
+        tokenizer=TextTokenizer(
+            folder.folder, declaration.tokenizer, usual=tokenizer, words=words, longest=longest
+        ),
+        action=folder.normaliser("action", actions),
+        action_padding=ZeroPadding(actions, network.action_dim),
+        relative=RelativeActions(columns, columns),
+    )
+
+
+def setting(folder: CheckpointFolder, *names: str, default: Any = None) -> Any:
+    """The first of several keys that config.json has.
+
+    Raises:
+        LayoutError: It has none, and there is no default.
+    """
+    for name in names:
+        if folder.config.get(name) is not None:
+            return folder.config[name]
+    if default is None:
+        raise LayoutError(f"'{folder.folder}/config.json' lacks '{names[0]}'; copy it again")
+    return default
+
+
+def _model_id(path: Path) -> str:
+    """A short hash of a weights' file: of its size, header and last bytes, as it may be huge."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256(str(path.stat().st_size).encode())
+        digest.update(file.read(1 << 20))
+        file.seek(max(0, path.stat().st_size - (1 << 20)))
+        digest.update(file.read())
+    return digest.hexdigest()[:12]
