@@ -29,6 +29,8 @@ SPEC = PolicySpec(
         dt_ns=50_000_000,
         interpolation="linear",
     ),
+    rtc="guided",
+    rtc_max_delay=2,
 )
 
 

@@ -14,7 +14,7 @@ wall clock. A text message in place of an answer is the reason why there is none
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, cast
 
 from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import PolicySpec
@@ -41,6 +41,8 @@ def describe(spec: PolicySpec) -> dict[str, Any]:
             "action_names": list(spec.action_names),
             "horizon": spec.horizon,
             "time_contract": spec.contract.to_dict(),
+            "rtc": spec.rtc,
+            "rtc_max_delay": spec.rtc_max_delay,
         }
     }
 
@@ -77,6 +79,8 @@ def spec_from(metadata: Mapping[str, Any], where: str) -> PolicySpec:
             action_names=_texts(about, "action_names"),
             horizon=_whole(about, "horizon", about["horizon"]),
             contract=TimeContract.from_dict(about["time_contract"]),
+            rtc=_rtc(about["rtc"]),
+            rtc_max_delay=_delay(about["rtc_max_delay"]),
         )
     except (KeyError, TypeError, ValueError, VlaError) as error:
         reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
@@ -101,4 +105,16 @@ def _texts(about: Mapping[str, Any], key: str) -> tuple[str, ...]:
 def _whole(about: Mapping[str, Any], key: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise TypeError(f"'{key}' is {about[key]!r}, expected whole numbers above 0")
+    return value
+
+
+def _rtc(value: Any) -> Literal["none", "guided", "prefix"]:
+    if value not in ("none", "guided", "prefix"):
+        raise TypeError(f"'rtc' is {value!r}, expected none, guided or prefix")
+    return cast(Literal["none", "guided", "prefix"], value)
+
+
+def _delay(value: Any) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise TypeError(f"'rtc_max_delay' is {value!r}, expected rows, or nothing")
     return value
