@@ -36,7 +36,8 @@ class Drivers:
         self.stopped: set[str] = set()
         self.frozen: set[str] = set()
         self.size = (height, width)
-        self.positions = {name: 0.1 * i for i, name in enumerate((*JOINTS, "finger_joint"))}
+        self.positions = {name: 0.1 * i for i, name in enumerate(JOINTS)}
+        self.positions["finger_joint"] = 0.02
         self.speed = 0.0
         self._images = {
             key: node.create_publisher(Image, f"/camera/{key}/image_raw", 2)
@@ -60,7 +61,7 @@ class Drivers:
     def _publish(self, t_ns: int) -> None:
         positions = dict(self.positions)
         if "joint1" in positions:
-            positions["joint1"] += self.speed * (t_ns - self._start_ns) * 1e-9
+            positions["joint1"] += self.speed * (t_ns - self._start_ns) * 1e-9 % 2.0
         self._joints.publish(joint_state_msg(t_ns, positions))
         if t_ns % FRAME_NS:
             return

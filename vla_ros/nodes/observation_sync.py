@@ -6,13 +6,10 @@ What cannot be observed is refused in words: on /diagnostics, and where the robo
 
 from __future__ import annotations
 
-import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 from vla_ros_msgs.msg import Observation as ObservationMsg
 
@@ -21,16 +18,18 @@ from vla_ros.robot.load import load_robot
 from vla_ros.robot.observer import Observer
 from vla_ros.robot.spec import RobotSpec, spec_hash
 from vla_ros.ros.conversions.observation import observation_msg
-from vla_ros.ros.conversions.times import ns_from
 from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.lifecycle import VlaNode
+from vla_ros.ros.observation_inputs import ObservationInputs, topics_of
 from vla_ros.ros.parameters import NodeParameters, ParameterError, parameter
+from vla_ros.ros.publications import publication_problem
 from vla_ros.ros.spin import run
 from vla_ros.spaces import Observation, TimeContract
 from vla_ros.sync import Refusal
 
 POLL_NS = 10_000_000
 STOP_AGAIN_NS = 1_000_000_000
+TOPICS_PERIOD_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +57,13 @@ class ObservationSync(VlaNode[Parameters]):
         self._frames = {camera.key: camera.frame_id for camera in self._spec.cameras}
         self._observer = Observer(self._spec, _contract(self.parameters.time_contract, self._spec))
         self._output = self.publisher(ObservationMsg, "observation", "observation", counted=True)
-        for camera in self._spec.cameras:
-            take = functools.partial(self._on_image, camera.key)
-            self.sensor(Image, camera.topic, take, "image")
-        self.sensor(JointState, self._spec.state.topic, self._on_joints, "joint_state")
+        self._inputs = ObservationInputs(self, self._spec, self._observer, self._arrived)
         self._stop = self.create_client(Trigger, "control_bridge/stop")
         self.on_release(lambda: self.destroy_client(self._stop))
         self._diagnostics = Diagnostics(self)
         self._refusals = 0
         self._stopped_ns = 0
+        self.every_steady(TOPICS_PERIOD_S, self._look_at_topics)
         self.clock.on_jump = self._on_jump
 
     def activate(self) -> None:
@@ -80,38 +77,25 @@ class ObservationSync(VlaNode[Parameters]):
         self._diagnostics.set("stale", "inactive")
 
     def _on_jump(self, jump_ns: int) -> None:
+        self._inputs.forget()
         self._observer.clear()
         self.get_logger().warning(f"ROS time jumped by {jump_ns * 1e-9:.3f} s; histories cleared")
 
-    def _on_image(self, key: str, message: Image) -> None:
-        now_ns = self.clock.now_ns()
-        if now_ns == 0:
-            return  # simulated time has not been heard of yet
-        stamp_ns = ns_from(message.header.stamp)
-        self._diagnostics.event(key, now_ns - stamp_ns)
-        refusal = self._observer.push_message(
-            key,
-            stamp_ns,
-            encoding=message.encoding,
-            height=message.height,
-            width=message.width,
-            step=message.step,
-            data=np.frombuffer(message.data, dtype=np.uint8),
-            now_ns=now_ns,
-        )
+    def _arrived(self, stream: str, age_ns: int, refusal: Refusal | None) -> None:
+        self._diagnostics.event(stream, age_ns)
         self._refused(refusal)
-        if not self.parameters.lockstep:
+        if not self.parameters.lockstep and stream in self._frames:
             self._observe()
 
-    def _on_joints(self, message: JointState) -> None:
-        now_ns = self.clock.now_ns()
-        if now_ns == 0:
-            return
-        stamp_ns = ns_from(message.header.stamp)
-        self._diagnostics.event("state", now_ns - stamp_ns)
-        self._refused(
-            self._observer.push_joint_arrays(stamp_ns, message.name, message.position, now_ns)
-        )
+    def _look_at_topics(self) -> None:
+        for stream, topic, message in topics_of(self._spec):
+            problem = publication_problem(self, topic, message)
+            self._diagnostics.values[f"{stream} topic"] = problem or "ok"
+            if problem is not None:
+                self.get_logger().warning(f"{stream}: {problem}", throttle_duration_sec=10.0)
+        for stream, counts in self._observer.counts().items():
+            for reason, count in counts.items():
+                self._diagnostics.values[f"{stream} {reason}"] = count
 
     def _observe(self) -> None:
         now_ns = self.clock.now_ns()
@@ -131,9 +115,9 @@ class ObservationSync(VlaNode[Parameters]):
         self._diagnostics.values.update(
             {f"{report.name} offset [s]": report.offset_ns * 1e-9 for report in observation.streams}
         )
-        poor = [report for report in observation.streams if report.state == "HELD"]
+        poor = [r for r in observation.streams if r.state not in ("OK", "INTERPOLATED")]
         if poor:
-            words = ", ".join(f"{r.name} held for {r.age_ns * 1e-9:.2f} s" for r in poor)
+            words = ", ".join(f"{r.name} {r.state} for {r.age_ns * 1e-9:.2f} s" for r in poor)
             self._diagnostics.set("warn", words)
         else:
             self._diagnostics.set("ok", "observing")

@@ -123,6 +123,44 @@ class JointReader:
         )
 
 
+class JointsOfAllTopics:
+    """Every joint of every topic by the robot file's names, in SI units: what control watches.
+
+    Args:
+        state: what the robot file says of its state.
+    """
+
+    def __init__(self, state: StateSpec) -> None:
+        self._count = len(state.joint_sources)
+        self._heard: dict[str, tuple[int, dict[str, float]]] = {}
+        self._told_ns: int | None = None
+
+    def heard(
+        self, source: StateSpec | JointSource, stamp_ns: int, positions: Mapping[str, float]
+    ) -> tuple[int, dict[str, float]] | None:
+        """Take in one topic's joints, named and in the unit as its driver does.
+
+        Returns:
+            The oldest stamp and all positions, or None while nothing is newly complete.
+        """
+        unit = UNITS[source.unit]
+        values = {source.prefix + name: value * unit for name, value in positions.items()}
+        for name, rule in source.derived.items():
+            if rule.joint in positions:
+                values[name] = rule.scale * positions[rule.joint] + rule.offset
+        self._heard[source.topic] = (stamp_ns, values)
+        if len(self._heard) < self._count:
+            return None
+        oldest_ns = min(stamp for stamp, _ in self._heard.values())
+        if self._count > 1 and oldest_ns == self._told_ns:
+            return None  # another topic spoke; the slowest has not
+        self._told_ns = oldest_ns
+        together: dict[str, float] = {}
+        for _, part in self._heard.values():
+            together.update(part)
+        return oldest_ns, together
+
+
 def _bounds(limits: JointLimits | None) -> tuple[float, float]:
     """What may be believed of a measured position."""
     if limits is None or limits.lower is None or limits.upper is None:

@@ -127,13 +127,18 @@ class Observer:
         return self._sight(key).read_compressed(data)
 
     def push_decoded(
-        self, key: str, stamp_ns: int, decoded: Frame | Refusal, now_ns: int
+        self,
+        key: str,
+        stamp_ns: int,
+        decoded: Frame | Refusal,
+        now_ns: int,
+        arrived_ns: int | None = None,
     ) -> Refusal | None:
-        """Take in what ``decode`` made; ``now_ns`` is the message's arrival."""
+        """Take in what ``decode`` made of a message that arrived earlier."""
         if isinstance(decoded, Refusal):
             self._sync.count_refused(key, "form")
             return decoded
-        return self._pushed(key, stamp_ns, decoded, now_ns)
+        return self._pushed(key, stamp_ns, decoded, now_ns, arrived_ns)
 
     def push_joints(
         self,
@@ -235,6 +240,10 @@ class Observer:
         """Per stream, samples refused so far by reason; ``late`` ones were sorted in."""
         return self._sync.counts()
 
+    def count_dropped(self, stream: str) -> None:
+        """Count a message that nobody had time to read."""
+        self._sync.count_refused(stream, "overrun")
+
     def clear(self) -> None:
         """Forget everything seen: after a clock jump."""
         self._sync.clear()
@@ -245,9 +254,14 @@ class Observer:
         return self._sights[key]
 
     def _pushed(
-        self, stream: str, stamp_ns: int, value: Frame | FloatArray, now_ns: int
+        self,
+        stream: str,
+        stamp_ns: int,
+        value: Frame | FloatArray,
+        now_ns: int,
+        arrived_ns: int | None = None,
     ) -> Refusal | None:
-        result: PushResult = self._sync.push(stream, stamp_ns, value, now_ns)
+        result: PushResult = self._sync.push(stream, stamp_ns, value, now_ns, arrived_ns)
         if result == "added":
             return None
         what, expected = _STAMPS[result]

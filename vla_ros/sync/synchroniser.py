@@ -80,20 +80,30 @@ class Synchroniser:
         """How often time ran backwards and the histories were cleared."""
         return self._clock_jumps
 
-    def push(self, stream: str, stamp_ns: int, value: Value, now_ns: int) -> PushResult:
+    def push(
+        self,
+        stream: str,
+        stamp_ns: int,
+        value: Value,
+        now_ns: int,
+        arrived_ns: int | None = None,
+    ) -> PushResult:
         """Take one sample in: a ``Frame`` of a camera, or a vector float64 (S,).
 
         Args:
             stream: its name.
             stamp_ns: its header's stamp; the stream's clock and latency are applied here.
             value: read-only from now on.
-            now_ns: its arrival, ROS time.
+            now_ns: now, ROS time.
+            arrived_ns: when it arrived, where that was earlier (it had to be decoded).
 
         Returns:
             ``added``, or why the sample was refused; refused samples are counted.
         """
         self._advance(now_ns)
-        return self._track(stream).push(stamp_ns, value, now_ns)
+        return self._track(stream).push(
+            stamp_ns, value, now_ns if arrived_ns is None else arrived_ns
+        )
 
     def count_refused(self, stream: str, reason: str) -> None:
         """Count a sample that was refused before it could be pushed."""

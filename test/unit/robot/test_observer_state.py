@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vla_ros.robot.joints import JointsOfAllTopics
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.observer import Observer
 from vla_ros.robot.spec import RobotSpec
@@ -188,3 +189,30 @@ def test_a_source_that_is_lost_is_named_with_its_topic() -> None:
 def test_a_state_that_contradicts_itself_is_refused(state: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         robot(**state)
+
+
+def test_control_hears_every_joint_of_every_topic_in_si_and_only_when_all_are_new() -> None:
+    spec = robot(
+        joints=["a_x", "width"],
+        prefix="a_",
+        unit="deg",
+        derived={"width": {"joint": "x", "scale": 0.5}},
+        sources=[{"kind": "joints", "name": "b", "topic": "/b", "joints": ["y"], **LOSS}],
+    )
+    a, b = spec.state.joint_sources
+    joints = JointsOfAllTopics(spec.state)
+    assert joints.heard(a, 10, {"x": 180.0, "other": 90.0}) is None
+    assert joints.heard(b, 12, {"y": 2.0}) == (
+        10, pytest.approx({"a_x": np.pi, "a_other": np.pi / 2, "width": 90.0, "y": 2.0})
+    )  # fmt: skip
+    assert joints.heard(b, 14, {"y": 2.0}) is None, "the other topic has said nothing new"
+    assert joints.heard(a, 20, {"x": 0.0}) == (
+        14, pytest.approx({"a_x": 0.0, "width": 0.0, "y": 2.0})
+    )  # fmt: skip
+
+
+def test_control_hears_one_topic_as_it_comes_repeated_stamps_included() -> None:
+    joints = JointsOfAllTopics(robot(joints=["joint1"]).state)
+    source = robot(joints=["joint1"]).state
+    for _ in range(2):
+        assert joints.heard(source, 10, {"joint1": 0.5}) == (10, {"joint1": 0.5})

@@ -313,3 +313,14 @@ def test_what_was_refused_is_counted_by_reason() -> None:
         "zero": 1, "duplicate": 1, "future": 1, "form": 1, "late": 1
     }  # fmt: skip
     assert {r.name: r.drops for r in sync.reports(100 * MS)}["front"] == 4
+
+
+def test_a_picture_that_took_long_to_decode_is_no_clock_that_jumped() -> None:
+    sync = synchroniser(wrist={"clock": "receive"})
+    feed(sync, 400, skip=("wrist",))
+    sync.push("wrist", 0, picture(2), 480 * MS, 402 * MS)
+    sync.push("front", 100 * MS, picture(2), 480 * MS, 102 * MS)
+    assert sync.clock_jumps == 0
+    seen = sync.observe(480 * MS)
+    assert isinstance(seen, Observation)
+    assert (seen.t_obs_ns, seen.image_stamps_ns["wrist"]) == (400 * MS, 402 * MS)

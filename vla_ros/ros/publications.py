@@ -1,0 +1,34 @@
+"""What is wrong with the publishers of a topic that we read, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.node import Node
+
+
+def publication_problem(node: Node, topic: str, message: type[Any]) -> str | None:
+    """Why nothing that we understand can come from a topic, or None.
+
+    Reliability is never a reason: sensors are read with what their publishers offer.
+    """
+    name = node.resolve_topic_name(topic)
+    offers = node.get_publishers_info_by_topic(name)
+    if not offers:
+        return f"nobody publishes {name}: start its driver, or mend the topic in the robot file"
+    wanted = type_name(message)
+    there = sorted({offer.topic_type for offer in offers})
+    if wanted not in there:
+        hint = "mend the topic in the robot file"
+        if "Image" in wanted and any("Image" in kind for kind in there):
+            hint = "mend the camera's transport (raw or compressed) in the robot file"
+        return f"{name} carries {', '.join(there)}, but {wanted} is expected: {hint}"
+    if len(offers) > 1:
+        nodes = ", ".join(sorted(f"{o.node_namespace.rstrip('/')}/{o.node_name}" for o in offers))
+        return f"{name} has {len(offers)} publishers ({nodes}): stop all but one"
+    return None
+
+
+def type_name(message: type[Any]) -> str:
+    """``package/msg/Type``."""
+    return f"{message.__module__.split('.')[0]}/msg/{message.__name__}"
