@@ -52,8 +52,8 @@ class NodeClock:
                 return now_ns, steady_ns
 
     def steady_ns(self) -> int:
-        """Steady time: is anybody alive?"""
-        return time.monotonic_ns()
+        """Steady time: is anybody alive? In lockstep the ticks: there the barrier is what waits."""
+        return self._tick_ns if self._lockstep else time.monotonic_ns()
 
     def set_ns(self, t_ns: int) -> None:
         """Moves lockstep time; called by the participant at each tick."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rclpy.node import Node
 
+from vla_ros.ros.clock import NodeClock
 from vla_ros.ros.jumps import AHEAD_NS, JumpDetector
 from vla_ros.ros.pacing import Periodic, SteadyPace
 
@@ -84,3 +87,9 @@ def test_two_graphs_on_one_machine_never_share_a_domain():
         numbers = {first["ROS_DOMAIN_ID"], second["ROS_DOMAIN_ID"], other.stdout.strip()}
         assert len(numbers) == 3
         assert first["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+
+
+def test_in_lockstep_a_slow_computer_makes_nobody_look_dead():
+    clock = NodeClock(cast(Node, None), lockstep=True)
+    clock.set_ns(5_000_000_000)
+    assert clock.steady_ns() == clock.now_ns() == 5_000_000_000
