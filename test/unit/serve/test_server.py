@@ -12,6 +12,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgpack
 import numpy as np
@@ -30,6 +31,7 @@ from serving import SPEC, Batching, Serving, Small, request_with
 from vla_ros.policy.protocol import Guidance
 from vla_ros.policy.remote import RemoteError, ServedPolicy
 from vla_ros.policy.remote.schema import SchemaError
+from vla_ros.policy.serve import PolicyServer, ServeConfig, ServeError
 
 GUIDANCE = {
     "actions": np.arange(6.0).reshape(3, 2),
@@ -252,6 +254,12 @@ def test_a_policy_that_remembers_serves_one_robot_at_a_time():
         first.reset()
         assert policy.resets == 2
         first.close()
+
+
+def test_a_policy_that_looks_at_several_observations_is_not_served():
+    policy = Small(SimpleNamespace(**{**vars(SPEC), "n_obs_steps": 2}))
+    with pytest.raises(ServeError, match="looks at 2 observations, a request carries one"):
+        PolicyServer(policy, ServeConfig())
 
 
 def test_more_robots_than_allowed_are_turned_away_with_the_reason():
