@@ -13,13 +13,13 @@ import numpy.typing as npt
 import torch
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.models.flow import FlowGuidance
+from vla_ros.policy.guidance import flow_guidance
 from vla_ros.policy.models.prefix_expert import PrefixExpert, PrefixInputs
 from vla_ros.policy.processors import Normaliser, RelativeActions, ZeroPadding
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import Prompt
 from vla_ros.policy.processors.tokens import TextTokenizer
-from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
+from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.spaces.observation import Observation
 
 _LOGGER = logging.getLogger(__name__)
@@ -146,7 +146,9 @@ class FlowPolicy:
         )
         with torch.no_grad():
             prefix = self._model.encode(inputs)
-            guidance = self._guidance(request.guidance, state)
+            guidance = flow_guidance(
+                request.guidance, self._spec, lambda plan: processors.to_network(plan, state)
+            )
             chunk = self._model.sample(prefix, noise, self._schedule, guidance)[0].numpy()
         actions = processors.to_robot(chunk, state)
         if not np.isfinite(actions).all():
@@ -209,22 +211,3 @@ class FlowPolicy:
         if far[worst] > LOUD_SIGMA:
             _LOGGER.warning("%s: check units and order", text)
         self._looked = True
-
-    def _guidance(
-        self, guidance: Guidance | None, state: npt.NDArray[np.float64]
-    ) -> FlowGuidance | None:
-        if guidance is None:
-            return None
-        expected = (self._spec.horizon, len(self._spec.action_names))
-        if guidance.actions.shape != expected or guidance.weights.shape != expected[:1]:
-            raise FlowPolicyError(
-                f"guidance: expected actions of shape {expected}, got {guidance.actions.shape} and "
-                f"weights of shape {guidance.weights.shape}"
-            )
-        target = self._processors.to_network(guidance.actions, state)
-        return FlowGuidance(
-            target=torch.from_numpy(target)[None],
-            weights=torch.from_numpy(guidance.weights.astype(np.float32)),
-            max_weight=guidance.max_weight,
-            jacobian=guidance.jacobian == "full",
-        )

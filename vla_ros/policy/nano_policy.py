@@ -14,6 +14,8 @@ import torch
 from vla_ros.errors import VlaError
 from vla_ros.policy.checkpoint import action_processor, load_nano
 from vla_ros.policy.declaration import Declaration
+from vla_ros.policy.guidance import flow_guidance
+from vla_ros.policy.models.flow import FlowGuidance
 from vla_ros.policy.models.nano import Nano
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.spaces.time_contract import TimeContract
@@ -70,6 +72,7 @@ class NanoPolicy:
             action_names=config.action_names,
             horizon=config.sizes.horizon,
             contract=TimeContract.from_dict(config.time_contract),
+            rtc="guided",
         )
 
     @property
@@ -94,7 +97,10 @@ class NanoPolicy:
                 f"({', '.join(self._spec.state_names)}), got shape {state.shape}: {state}."
             )
         seed = request.seed if request.seed is not None else time.time_ns()
-        normal = self._run(images, self._state.apply(state), words, seed)
+        guidance = flow_guidance(
+            request.guidance, self._spec, lambda plan: self._actions.apply(plan, state)
+        )
+        normal = self._run(images, self._state.apply(state), words, seed, guidance)
         actions = np.asarray(self._actions.invert(normal.astype(np.float64), state), np.float64)
         if not np.isfinite(actions).all():
             raise NanoPolicyError("The network's answer holds NaN or infinity; nothing is sent.")
@@ -134,17 +140,18 @@ class NanoPolicy:
         state: npt.NDArray[Any],
         words: npt.NDArray[np.int64],
         seed: int,
+        guidance: FlowGuidance | None = None,
     ) -> npt.NDArray[np.float32]:
         sizes = self._config.sizes
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, sizes.horizon, sizes.action_dim, generator=generator)
-        with torch.inference_mode():
+        with torch.no_grad():
             prefix = self._model.encode(
                 torch.from_numpy(images)[None],
                 torch.from_numpy(np.asarray(state, np.float32))[None],
                 torch.from_numpy(words)[None],
             )
-            return self._model.sample(prefix, noise, self._schedule)[0].numpy()
+            return self._model.sample(prefix, noise, self._schedule, guidance)[0].numpy()
 
 
 def load(folder: Path, declaration: Declaration, *, threads: int | None) -> NanoPolicy:

@@ -179,28 +179,30 @@ def _check_memory(path: Path, needed: int) -> None:
 
 
 def _fill_one(name: str, target: Tensor, part: Part, file: TensorFile) -> None:
+    shapes = {source: file.shape(source) for source in part.names}
+    if len(shapes) > 1:
+        there = sum(shape[0] for shape in shapes.values())
+        if there != len(target) or {shape[1:] for shape in shapes.values()} != {target.shape[1:]}:
+            raise WeightsError(
+                f"'{file.path}': {shapes} stacked, expected {tuple(target.shape)} for '{name}'; "
+                "config.json says another size"
+            )
     row = 0
-    for source in part.names:
+    for source, shape in shapes.items():
         tensor = file.read(source)
         if part.columns is not None and tensor.ndim == 2:
             tensor = tensor[:, part.columns]
         rows = target[row : row + len(tensor)] if len(part.names) > 1 else target
         if tensor.shape != rows.shape:
-            expected = (*(("rows",) if len(part.names) > 1 else ()), *target.shape)
             raise WeightsError(
-                f"'{file.path}': '{source}' has shape {file.shape(source)}, expected {expected} "
-                f"for '{name}'; config.json says another size"
+                f"'{file.path}': '{source}' has shape {shape}, expected {tuple(target.shape)} for "
+                f"'{name}'; config.json says another size"
             )
         _refuse_not_finite(source, tensor, file.path)
         rows.copy_(tensor)
         if part.plus:
             rows += part.plus
         row += len(tensor) if tensor.ndim else 0
-    if len(part.names) > 1 and row != len(target):
-        raise WeightsError(
-            f"'{file.path}': {', '.join(part.names)} have {row} rows together, expected "
-            f"{len(target)} for '{name}'; config.json says another size"
-        )
 
 
 def _refuse_not_finite(name: str, tensor: Tensor, path: Path) -> None:

@@ -1,0 +1,50 @@
+"""From a plan to agree with to the sampler's guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vla_ros.errors import VlaError
+from vla_ros.policy.models.flow import FlowGuidance
+from vla_ros.policy.protocol import Guidance, PolicySpec
+
+
+class GuidanceError(VlaError):
+    """Guidance that does not fit the policy's chunks."""
+
+
+def flow_guidance(
+    guidance: Guidance | None,
+    spec: PolicySpec,
+    to_network: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.floating[Any]]],
+) -> FlowGuidance | None:
+    """Bring a plan into the network's space.
+
+    Args:
+        guidance: The plan and its weights; None: no guidance.
+        spec: The policy's.
+        to_network: Absolute actions, Shape (T, A), to what the flow ends in.
+
+    Raises:
+        GuidanceError: It has another shape than the policy's chunks.
+    """
+    if guidance is None:
+        return None
+    expected = (spec.horizon, len(spec.action_names))
+    if guidance.actions.shape != expected or guidance.weights.shape != expected[:1]:
+        raise GuidanceError(
+            f"guidance: expected actions of shape {expected} and a weight for each row, got "
+            f"{guidance.actions.shape} and {guidance.weights.shape}"
+        )
+    target = to_network(guidance.actions).astype(np.float32)
+    return FlowGuidance(
+        target=torch.from_numpy(target)[None],
+        weights=torch.from_numpy(guidance.weights.astype(np.float32)),
+        max_weight=guidance.max_weight,
+        jacobian=guidance.jacobian == "full",
+    )
