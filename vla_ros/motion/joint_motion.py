@@ -56,7 +56,7 @@ class JointMotion:
         period_ns: int,
         *,
         smoothing_noise_rad: float = 0.0,
-        fade_ns: int = 200_000_000,
+        fade_ns: int = 240_000_000,
         max_time_scale: float = 4.0,
     ) -> None:
         self.limits = limits
@@ -314,6 +314,13 @@ class JointMotion:
             self._line, self._mover, self._now_ns, lookahead_ns, spacing_ns
         )
         return window
+
+    def brake_path(self, now_ns: int) -> FloatArray:
+        """Positions from now on, should a stop be asked for one period from now. Shape (n, N)."""
+        self._seen(now_ns)
+        line, tick = self._line, self._tick
+        brake = self._mover.stop(line.state(tick + 2)).on_grid(self._period_ns * 1e-9)
+        return np.concatenate([[line.state(tick)[0], line.state(tick + 1)[0]], brake[0]])
 
     # Time
     # ------------------------------------------------------------------------------------------

@@ -5,24 +5,28 @@ A stop of this node is a software stop, not a safety function.
 
 from __future__ import annotations
 
+import functools
 import secrets
 from dataclasses import dataclass
-from typing import Any
 
 from sensor_msgs.msg import JointState
-from std_srvs.srv import SetBool, Trigger
 from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, RobotSpecInfo, Run
 
 from vla_ros.chunks import Refusal
 from vla_ros.robot.commander import Commander
-from vla_ros.robot.load import load_robot, robot_path
+from vla_ros.robot.health import health_of, values_of
+from vla_ros.robot.joints import JointsOfAllTopics
+from vla_ros.robot.load import load_robot, load_workspace, robot_path
 from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.spec_state import JointSource, StateSpec
+from vla_ros.ros.bridge_services import BridgeServices
 from vla_ros.ros.conversions.bridge import status_msg
 from vla_ros.ros.conversions.commanded import commanded_msg
 from vla_ros.ros.conversions.joints import JointStateError, positions_from
 from vla_ros.ros.conversions.plan import ChunkError, plan_from, run_id_from
 from vla_ros.ros.conversions.robot import robot_spec_msg
 from vla_ros.ros.conversions.times import ns_from
+from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.go_to_server import GoToServer
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.output_topics import OutputTopics
@@ -30,6 +34,7 @@ from vla_ros.ros.parameters import NodeParameters, parameter
 from vla_ros.ros.spin import run
 
 STATUS_PERIOD_S = 0.5
+CLOCK_PERIOD_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,18 +57,20 @@ class ControlBridge(VlaNode[Parameters]):
     def __init__(self) -> None:
         super().__init__("control_bridge", Parameters)
         self._last_refusal = ""
+        self._misses = 0
 
     def configure(self) -> None:
         """Everything but the motion: the services answer from here on."""
         self.spec = load_robot(self.parameters.robot)
         self._new_commander()
+        self._diagnostics = Diagnostics(self)
         self._status = self.publisher(BridgeStatus, "bridge_status", "latched")
         text = robot_path(self.parameters.robot).read_text(encoding="utf-8")
         info = robot_spec_msg(self.spec, text)
         self.publisher(RobotSpecInfo, "robot_spec", "latched").publish(info)
-        self.service(Trigger, "~/stop", self._on_stop)
-        self.service(Trigger, "~/resume", self._on_resume)
-        self.service(SetBool, "~/enable", self._on_enable)
+        self._services = BridgeServices(
+            self, lambda: self.commander, self._steady_ns, self._publish_status
+        )
         self._go_to = GoToServer(self, lambda: self.commander, self.clock.now_ns)
         self.on_release(self._go_to.destroy)
 
@@ -73,10 +80,16 @@ class ControlBridge(VlaNode[Parameters]):
         self.clock.on_jump = self._on_jump
         self._commanded = self.publisher(Commanded, "commanded", "commanded", counted=True)
         self._outputs = OutputTopics(self, self.spec)
-        self.sensor(JointState, self.spec.state.topic, self._on_joints, "joint_state")
+        self._joints = JointsOfAllTopics(self.spec.state)
+        for source in self.spec.state.joint_sources:
+            take = functools.partial(self._on_joints, source)
+            self.sensor(JointState, source.topic, take, "joint_state")
         self.subscription(Run, "run", self._on_run, "run", counted=True)
         self.subscription(ActionChunk, "action_chunk", self._on_chunk, "chunk", counted=True)
+        if self.spec.estop is not None:
+            self._services.listen(self.spec.estop)
         self.every(self.spec.rates.control_period_ns, self._tick)
+        self.every_steady(CLOCK_PERIOD_S, self._watch_clock)
         self.every_steady(STATUS_PERIOD_S, self._publish_status)
 
     def deactivate(self) -> None:
@@ -96,6 +109,7 @@ class ControlBridge(VlaNode[Parameters]):
             start_enabled=self.parameters.start_enabled,
             dry_run=self.parameters.dry_run,
             epoch=secrets.randbits(32),  # never one that an earlier process had
+            workspace=load_workspace(self.spec, self.parameters.robot),
         )
 
     # Time.
@@ -108,16 +122,23 @@ class ControlBridge(VlaNode[Parameters]):
         self.get_logger().warning(f"ROS time jumped by {jump_ns / 1e9:.3f} s: holding")
         self.commander.clock_jump(self.get_clock().now().nanoseconds)
 
+    def _watch_clock(self) -> None:
+        self.commander.watch_clock(self._steady_ns())
+
     # Inputs.
 
-    def _on_joints(self, message: JointState) -> None:
+    def _on_joints(self, source: StateSpec | JointSource, message: JointState) -> None:
         try:
-            positions = positions_from(message)
+            heard = self._joints.heard(
+                source, ns_from(message.header.stamp), positions_from(message)
+            )
         except JointStateError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=1.0)
             return  # counts as silence
-        stamp_ns, now_ns = ns_from(message.header.stamp), self.clock.now_ns()
-        refusal = self.commander.joint_state(stamp_ns, positions, now_ns, self._steady_ns())
+        if heard is None:
+            return
+        self._diagnostics.event("joint states", self.clock.now_ns() - heard[0])
+        refusal = self.commander.joint_state(*heard, self.clock.now_ns(), self._steady_ns())
         if refusal is not None:
             self.get_logger().warning(refusal.text, throttle_duration_sec=1.0)
 
@@ -134,6 +155,7 @@ class ControlBridge(VlaNode[Parameters]):
         except ChunkError as error:
             self._refused(Refusal(reason="shape", text=str(error)))
             return
+        self._diagnostics.event("chunk", self.clock.now_ns() - plan.t_obs_ns)
         self._refused(self.commander.accept(plan, self.clock.now_ns(), self._steady_ns()))
 
     def _refused(self, refusal: Refusal | None) -> None:
@@ -141,29 +163,11 @@ class ControlBridge(VlaNode[Parameters]):
             self._last_refusal = refusal.text
             self.get_logger().warning(refusal.text, throttle_duration_sec=1.0)
 
-    # Services and the action.
-
-    def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        text = "stopped by the service ~/stop; call ~/resume to move again"
-        self.commander.stop("operator", text, self.clock.now_ns())
-        return self._answer(response, None)
-
-    def _on_resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._answer(response, self.commander.resume(self.clock.now_ns()))
-
-    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        return self._answer(response, self.commander.enable(request.data, self.clock.now_ns()))
-
-    def _answer(self, response: Any, refusal: Refusal | None) -> Any:
-        response.success = refusal is None
-        response.message = "" if refusal is None else refusal.text
-        self._publish_status()
-        return response
-
     # Outputs.
 
     def _tick(self) -> None:
         now_ns = self.clock.now_ns()
+        self._diagnostics.event("control period")
         commands = self.commander.tick(now_ns, self._steady_ns())
         self._outputs.send(commands, now_ns)
         if commands.commanded is not None:
@@ -174,7 +178,12 @@ class ControlBridge(VlaNode[Parameters]):
 
     def _publish_status(self) -> None:
         now_ns = self.clock.now_ns()
-        self._status.publish(status_msg(self.commander.report(now_ns), now_ns, self._last_refusal))
+        report = self.commander.report(now_ns)
+        self._status.publish(status_msg(report, now_ns, self._last_refusal))
+        health = health_of(report, self._misses)
+        self._misses = report.deadline_misses
+        self._diagnostics.values.update(values_of(report))
+        self._diagnostics.set(health.level, health.words)
 
 
 def main() -> int:

@@ -37,10 +37,15 @@ StopReason = Literal[
     "motion",
     "deadline",
     "stream",
+    "estop",
+    "clock",
+    "workspace",
 ]
 """operator: asked for. joint_state: joint states ceased. plan_stale: a run's chunks ceased.
 tracking_error: the robot is not where it was sent. motion: a plan could not be executed within the
-limits. deadline: the bridge itself did not run. stream: an input declared ``on_loss: stop``."""
+limits. deadline: the bridge itself did not run. stream: an input declared ``on_loss: stop``.
+estop: pressed, or its heartbeat ceased. clock: ROS time stood still. workspace: the motion would
+leave the workspace."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +66,8 @@ class CommandedSample:
         acceleration: Of the position elements, in [rad/s^2] or [m/s^2]. Shape (N,).
         limited: Bits of what changed the plan: position 1, velocity 2, acceleration 4, jerk 8.
             Shape (A,), uint8.
-        time_scale: Duration over planned duration; 1 is as planned, 2 half speed.
+        time_scale: Speed of the plan's time against the clock, in (0, 1]: 1 is as planned, 0.5
+            takes twice as long.
         deviation: Largest |action - reference|, mixed units.
     """
 

@@ -99,6 +99,10 @@ class Execution:
             return None
         return self._in_force
 
+    def brake_path(self, now_ns: int) -> FloatArray:
+        """Positions of the arm should it be stopped in the next period. Shape (n, N)."""
+        return self._motion.brake_path(now_ns + self.arm.latency_ns)
+
     def left_ns(self, now_ns: int) -> int:
         """How long the plans at hand last, in [ns]."""
         ends = [plan.end_ns for _, plan in self._pending]
@@ -197,7 +201,7 @@ class Execution:
         duration_s = self._motion.go_to(position, now_ns + self.arm.latency_ns, speed)
         for gripper in self.grippers:
             if gripper.joint in target:
-                gripper.set_position(target[gripper.joint])
+                gripper.set_position(target[gripper.joint], now_ns)
         self._forget_plans()
         return round(duration_s * 1e9)
 
@@ -216,7 +220,8 @@ class Execution:
             self._row_delay_ns = max(0, delay_ns)
             for gripper in self.grippers:
                 row = self._row(setpoint, plan, gripper.spec.latency_ns)
-                gripper.set(float(plan.actions[min(int(row), plan.horizon - 1), gripper.column]))
+                value = plan.actions[min(int(row), plan.horizon - 1), gripper.column]
+                gripper.set(float(value), now_ns)
         return setpoint
 
     def windows(self, now_ns: int) -> list[tuple[str, TrajectoryWindow]]:
@@ -277,7 +282,7 @@ class Execution:
             velocity=setpoint.velocity,
             acceleration=setpoint.acceleration,
             limited=limited,
-            time_scale=setpoint.time_scale,
+            time_scale=1.0 / setpoint.time_scale,  # the motion counts duration, the sample speed
             deviation=float(np.abs(action - reference).max(initial=0.0)),
         )
 

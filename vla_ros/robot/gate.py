@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vla_ros.chunks import Refusal
 from vla_ros.robot.commands import StopReason
+from vla_ros.robot.owners import Owners
 
 
 class Gate:
@@ -17,20 +18,21 @@ class Gate:
             the node draws it at random.
         enabled: Whether the robot may move from the start (simulators only).
         dry_run: Compute everything, send nothing.
+        owners: Who else may move the robot.
 
     Attributes:
         enabled: Whether the robot may move at all.
         dry_run: As given.
-        external: Name of the other owner while there is one, else empty.
+        owners: Who has the robot, if it is not ours.
         stop_reason: Kind of the stop that holds the robot, else ``none``.
         stop_text: What, expected, got, what to do; empty without a stop.
     """
 
-    def __init__(self, *, epoch: int, enabled: bool, dry_run: bool) -> None:
+    def __init__(self, *, epoch: int, enabled: bool, dry_run: bool, owners: Owners) -> None:
         self._epoch = epoch % 2**32
         self.enabled = enabled
         self.dry_run = dry_run
-        self.external = ""
+        self.owners = owners
         self.stop_reason: StopReason = "none"
         self.stop_text = ""
 
@@ -40,9 +42,19 @@ class Gate:
         return self._epoch
 
     @property
+    def external(self) -> str:
+        """Name of the other owner while there is one, else empty."""
+        return self.owners.external
+
+    @property
     def stopped(self) -> bool:
         """Whether a stop holds the robot until resume."""
         return self.stop_reason != "none"
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing of ours may move the robot."""
+        return self.stopped or bool(self.external) or not self.enabled
 
     def raise_epoch(self) -> None:
         """Make everything computed so far worthless."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,7 +15,10 @@ from vla_ros.robot.spec import JointLimits, RobotSpec, spec_hash
 from vla_ros.robot.urdf import UrdfError, UrdfJoint, merge_limits, read_urdf
 from vla_ros.robot.yaml_file import YamlFile, YamlFileError
 
-__all__ = ["RobotFileError", "load_robot", "robot_path", "spec_hash", "urdf_text"]
+if TYPE_CHECKING:
+    from vla_ros.robot.workspace import Workspace
+
+__all__ = ["RobotFileError", "load_robot", "load_workspace", "robot_path", "spec_hash", "urdf_text"]
 
 
 class RobotFileError(VlaError):
@@ -84,6 +87,15 @@ def urdf_text(spec: RobotSpec, robot_file: Path) -> str | None:
     )
 
 
+def load_workspace(spec: RobotSpec, source: str | Path) -> Workspace | None:
+    """Bounds in task space of a robot that `load_robot` has read from ``source``, if it has any."""
+    if spec.workspace is None:
+        return None
+    from vla_ros.robot.workspace import workspace_of  # MuJoCo only where it is used
+
+    return workspace_of(spec, urdf_text(spec, robot_path(source)))
+
+
 def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
     text = urdf_text(spec, file.path)
     problems: list[str] = []
@@ -121,6 +133,14 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
             for joint, value in positions.items()
             if joint in limits and not _inside(value, limits[joint])
         ]
+    if spec.workspace is not None and not problems:
+        from vla_ros.robot.kinematics import KinematicsError  # MuJoCo only where it is used
+        from vla_ros.robot.workspace import workspace_of
+
+        try:
+            workspace_of(spec, text)
+        except KinematicsError as error:
+            problems.append(f"{file.where(['workspace'])}: {error}")
     if problems:
         raise RobotFileError("\n".join(problems))
     return spec.model_copy(update={"limits": limits})

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from vla_ros.chunks import Interpolation
 from vla_ros.errors import VlaError
 from vla_ros.motion import MotionState, Setpoint, TrajectoryWindow
+from vla_ros.robot.gripper_shaping import GripperShaping
 from vla_ros.robot.spec import OutputSpec, RobotSpec
 
 FloatArray = npt.NDArray[np.float64]
@@ -88,8 +89,8 @@ class ArmLayout:
 class GripperOutput:
     """One gripper joint behind a joint trajectory controller.
 
-    A binary gripper is thresholded at one half, a continuous one clipped to [0, 1]; 0 is closed.
-    A single-point trajectory is sent when the value changes and after an activation.
+    Its values are shaped (see `GripperShaping`); 0 is closed. A single-point trajectory is sent
+    when the shaped value changes and after an activation; nothing waits for the gripper.
 
     Args:
         spec: The output.
@@ -110,51 +111,48 @@ class GripperOutput:
         self.spec = spec
         self.column = column
         self.joint = spec.joints[0]
-        self._kind = kind
+        self._shaping = GripperShaping(spec.gripper, kind)
         self._closed = spec.closed_position
         self._stroke = spec.open_position - spec.closed_position
         travel_s = abs(self._stroke) / max_velocity if max_velocity else 0.0
         self._travel_ns = max(MIN_TRAVEL_NS, round(travel_s * 1e9))
-        self._value: float | None = None
+        self._sent: float | None = None
         self._due = False
 
     def value_or(self, measured: float) -> float:
         """The commanded value; before any, what the measured position amounts to."""
-        if self._value is not None:
-            return self._value
-        return self._shaped((measured - self._closed) / self._stroke)
+        if self._shaping.value is not None:
+            return self._shaping.value
+        return self._shaping.first((measured - self._closed) / self._stroke)
 
-    def set_position(self, position: float) -> None:
+    def set_position(self, position: float, now_ns: int) -> None:
         """Command the value that a joint position amounts to (a named pose)."""
-        self.set((position - self._closed) / self._stroke)
+        self._tell(self._shaping.jump((position - self._closed) / self._stroke, now_ns))
 
-    def set(self, value: float) -> None:
+    def set(self, value: float, now_ns: int) -> None:
         """Command a value of the action vector."""
-        shaped = self._shaped(value)
-        if shaped != self._value:
-            self._value = shaped
+        self._tell(self._shaping(value, now_ns))
+
+    def _tell(self, value: float) -> None:
+        if value != self._sent:
+            self._sent = value
             self._due = True
 
     def republish(self) -> None:
         """Send the value again: the controller may have been told otherwise meanwhile."""
-        self._due = self._value is not None
+        self._due = self._sent is not None
 
     def window(self, now_ns: int) -> TrajectoryWindow | None:
         """The trajectory to send now, if any."""
-        if not self._due or self._value is None:
+        if not self._due or self._sent is None:
             return None
         self._due = False
         return TrajectoryWindow(
             t_ns=np.array([now_ns + self._travel_ns], dtype=np.int64),
-            position=np.array([[self._closed + self._value * self._stroke]]),
+            position=np.array([[self._closed + self._sent * self._stroke]]),
             velocity=np.zeros((1, 1)),
             acceleration=np.zeros((1, 1)),
         )
-
-    def _shaped(self, value: float) -> float:
-        if self._kind == "binary":
-            return 1.0 if value > 0.5 else 0.0
-        return round(float(np.clip(value, 0.0, 1.0)), 3)
 
 
 def grippers_of(spec: RobotSpec) -> tuple[GripperOutput, ...]:
@@ -229,6 +227,10 @@ class NoJoints:
             limited=np.zeros(0, dtype=np.uint8),
             reference=none,
         )
+
+    def brake_path(self, now_ns: int) -> FloatArray:
+        """Nothing moves."""
+        return np.zeros((1, 0))
 
     def window(self, now_ns: int, lookahead_ns: int, spacing_ns: int) -> TrajectoryWindow:
         """One point without joints; no output takes it."""

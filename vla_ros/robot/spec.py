@@ -23,8 +23,10 @@ from vla_ros.robot.spec_outputs import (
     OutputSpec,
     slice_problems,
 )
+from vla_ros.robot.spec_safety import EStopSpec, OwnersSpec, WatchdogSpec
 from vla_ros.robot.spec_state import StateSpec
 from vla_ros.robot.spec_streams import CameraSpec
+from vla_ros.robot.spec_workspace import WorkspaceSpec
 from vla_ros.spaces import STATE_ANCHOR, VectorSpace
 
 if TYPE_CHECKING:
@@ -34,13 +36,16 @@ __all__ = [
     "TWIST_AXES",
     "ActionSliceSpec",
     "CameraSpec",
+    "EStopSpec",
     "JointLimits",
     "OutputSpec",
+    "OwnersSpec",
     "RatesSpec",
     "RobotSpec",
     "SmoothingSpec",
     "StateSpec",
     "WatchdogSpec",
+    "WorkspaceSpec",
     "spec_hash",
 ]
 
@@ -80,23 +85,6 @@ class SmoothingSpec(Strict):
     noise_rad: NonNegative = 0.0
 
 
-class WatchdogSpec(Strict):
-    """What the bridge tolerates before it stops; ages on steady time."""
-
-    joint_state_max_age_s: Positive = 0.25
-    plan_max_age_s: Positive = 1.0
-
-    @property
-    def joint_state_max_age_ns(self) -> int:
-        """Longest silence of the joint states."""
-        return to_ns(self.joint_state_max_age_s)
-
-    @property
-    def plan_max_age_ns(self) -> int:
-        """Oldest observation that a plan may come from."""
-        return to_ns(self.plan_max_age_s)
-
-
 class RobotSpec(Strict):
     """One robot, as its file and URDF describe it."""
 
@@ -116,6 +104,9 @@ class RobotSpec(Strict):
     max_first_step: Positive
     max_tracking_error: Positive
     watchdogs: WatchdogSpec = WatchdogSpec()
+    estop: EStopSpec | None = None
+    owners: OwnersSpec = OwnersSpec()
+    workspace: WorkspaceSpec | None = None
     poses: dict[Name, dict[Name, Finite]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -63,12 +63,41 @@ class JointLimits(Strict):
         return self
 
 
+class GripperSpec(Strict):
+    """How a gripper's values are shaped.
+
+    A binary gripper closes below ``close_below``, opens above ``open_above`` and keeps its state
+    between and for ``min_hold_s`` after each change. A continuous one moves by at most ``max_rate``
+    [strokes per s].
+    """
+
+    close_below: Annotated[float, Field(ge=0, le=1)] = 0.5
+    open_above: Annotated[float, Field(ge=0, le=1)] = 0.5
+    min_hold_s: NonNegative = 0.0
+    max_rate: Positive | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> GripperSpec:
+        if self.close_below > self.open_above:
+            raise ValueError(
+                f"gripper close_below {self.close_below} must not be above open_above "
+                f"{self.open_above}"
+            )
+        return self
+
+    @property
+    def hold_ns(self) -> int:
+        """How long a binary gripper keeps its state at least."""
+        return to_ns(self.min_hold_s)
+
+
 class OutputSpec(Strict):
     """One controller that executes slices of the action vector.
 
     ``joints`` are joint names, or twist axes (x, y, yaw) for a base. ``on_host_loss`` says, in
     words, what the robot side does when commands cease. ``closed_position`` and
-    ``open_position`` are the joint positions of a binary or continuous gripper's 0 and 1;
+    ``open_position`` are the joint positions of a binary or continuous gripper's 0 and 1,
+    ``gripper`` says how its values are shaped;
     ``latency_s`` is the actuation delay by which commands are sent early. ``limits`` bound the
     axes of a twist; joints are bounded by the file's top-level ``limits``.
     """
@@ -80,6 +109,7 @@ class OutputSpec(Strict):
     on_host_loss: Name | None = None
     closed_position: Finite | None = None
     open_position: Finite | None = None
+    gripper: GripperSpec = GripperSpec()
     latency_s: NonNegative = 0.0
     limits: dict[Name, JointLimits] = Field(default_factory=dict)
 

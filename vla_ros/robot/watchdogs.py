@@ -171,14 +171,21 @@ class PlanWatch:
     def __init__(self, max_age_ns: int) -> None:
         self._max_age_ns = max_age_ns
         self._due_steady_ns: int | None = None
+        self._refused = ""
 
     def fed(self, left_ns: int, steady_ns: int) -> None:
         """A plan that lasts ``left_ns`` more was accepted."""
         self._due_steady_ns = steady_ns + max(0, left_ns) + self._max_age_ns
+        self._refused = ""
+
+    def refused(self, text: str) -> None:
+        """A plan was refused, in words; the stop that may come of it repeats them."""
+        self._refused = text
 
     def off(self) -> None:
         """No run, no expectation."""
         self._due_steady_ns = None
+        self._refused = ""
 
     def alarm(self, steady_ns: int) -> Alarm | None:
         """Why to stop, if there is a reason."""
@@ -188,7 +195,9 @@ class PlanWatch:
         return (
             "plan_stale",
             f"the run's plan ended {late_s:.3f} s ago and no other came, expected one within "
-            f"{self._max_age_ns / 1e9:.3f} s; check the policy and the cameras, then resume",
+            f"{self._max_age_ns / 1e9:.3f} s"
+            f"{'; the last one was refused: ' + self._refused if self._refused else ''}; "
+            "check the policy and the cameras, then resume",
         )
 
 
@@ -208,6 +217,11 @@ class TickWatch:
         self._covered_ns = covered_ns
         self._last_ns: int | None = None
         self.misses = 0
+
+    @property
+    def last_ns(self) -> int:
+        """ROS time of the last tick, in [ns]; 0 before the first."""
+        return self._last_ns or 0
 
     def forget(self) -> None:
         """Time jumped: the next tick is the first."""
@@ -262,3 +276,30 @@ class RestWatch:
     def over(self, now_ns: int) -> bool:
         """Whether it has rested for so long that nothing more need be sent."""
         return self._since_ns is not None and now_ns - self._since_ns > self._linger_ns
+
+
+class ClockWatch:
+    """Does ROS time go on? Timers on ROS time stand still with it, so it is asked on steady time.
+
+    Args:
+        max_silence_ns: Longest steady time without a tick, in [ns].
+    """
+
+    def __init__(self, max_silence_ns: int) -> None:
+        self._max_silence_ns = max_silence_ns
+        self._last_ns: int | None = None
+
+    def tick(self, steady_ns: int) -> None:
+        """ROS time went on."""
+        self._last_ns = steady_ns
+
+    def alarm(self, steady_ns: int) -> Alarm | None:
+        """Why to stop, if there is a reason."""
+        silence_ns = 0 if self._last_ns is None else steady_ns - self._last_ns
+        if silence_ns <= self._max_silence_ns:
+            return None
+        return (
+            "clock",
+            f"ROS time stood still for {silence_ns / 1e9:.3f} s, expected at most "
+            f"{self._max_silence_ns / 1e9:.3f} s; check who publishes /clock, then resume",
+        )

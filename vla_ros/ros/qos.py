@@ -16,6 +16,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 Role = Literal[
     "image",
     "joint_state",
+    "estop",
     "observation",
     "chunk",
     "commanded",
@@ -31,6 +32,7 @@ Role = Literal[
 _DEPTH: dict[Role, int] = {
     "image": 2,
     "joint_state": 50,
+    "estop": 10,
     "observation": 1,
     "chunk": 2,
     "commanded": 10,
@@ -94,4 +96,8 @@ def match_publisher(node: Node, topic: str, role: Role) -> QoSProfile | None:
     if not offers:
         return None
     reliable = all(offer.qos_profile.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
-    return _profile(_DEPTH[role], reliable=reliable, latched=False)
+    # A press from before this node was there counts, where its publisher repeats it.
+    latched = role == "estop" and all(
+        offer.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers
+    )
+    return _profile(_DEPTH[role], reliable=reliable, latched=latched)

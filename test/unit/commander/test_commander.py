@@ -4,79 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from robots import ARM, arm, mobile
+from bench import MS, NEXT_RUN, RUN, TICK, Bench
+from robots import arm, mobile
 
-from vla_ros.chunks import Plan
 from vla_ros.robot.commander import Commander
 from vla_ros.robot.outputs import OutputError
-from vla_ros.robot.spec import RobotSpec, spec_hash
-
-MS = 1_000_000
-TICK = 10 * MS
-RUN = b"r" * 16
-NEXT_RUN = b"s" * 16
-
-
-class Bench:
-    """A commander, its clock, and a robot that follows perfectly."""
-
-    def __init__(self, spec: RobotSpec | None = None, *, active: bool = True, **settings) -> None:
-        self.spec = spec or arm()
-        self.commander = Commander(self.spec, **({"start_enabled": True} | settings))
-        self.now = 1_000 * MS
-        self.steady = 5_000 * MS
-        self.arm = np.zeros(2)
-        self.finger = 0.04
-        self.blocked = False
-        self.seq = 0
-        self.windows: list = []
-        if active:
-            self.ticks(20)
-
-    def joints(self) -> None:
-        positions = dict(zip(ARM, self.arm, strict=False))
-        positions |= {"finger_joint": self.finger, "wheel": 0.0, "another": 9.0}
-        self.commander.joint_state(self.now, positions, self.now, self.steady)
-
-    def tick(self, joints: bool = True):
-        self.now += TICK
-        self.steady += TICK
-        if joints:
-            self.joints()
-        commands = self.commander.tick(self.now, self.steady)
-        self.windows += commands.windows
-        if commands.commanded is not None and not self.blocked and commands.windows is not None:
-            self.arm = commands.commanded.action[: len(self.arm)]
-        return commands
-
-    def ticks(self, count: int, joints: bool = True) -> list:
-        return [self.tick(joints) for _ in range(count)]
-
-    def start(self, run_id: bytes = RUN):
-        return self.commander.run_started(run_id, self.commander.epoch)
-
-    def plan(self, **change) -> Plan:
-        """Half a second towards (0.2, 0.15), the gripper closing in the middle."""
-        rows = 11
-        way = np.linspace(0.0, 1.0, rows)[:, None]
-        goal = np.array([0.2, 0.15])[: len(self.arm)]
-        arms = self.arm + (10 * way**3 - 15 * way**4 + 6 * way**5) * (goal - self.arm)
-        self.seq += 1
-        values = {
-            "run_id": RUN,
-            "epoch": self.commander.epoch,
-            "seq": self.seq,
-            "spec_hash": spec_hash(self.spec),
-            "t_obs_ns": self.now - 50 * MS,
-            "start_ns": self.now,
-            "dt_ns": 50 * MS,
-            "valid_from_ns": self.now,
-            "actions": np.hstack([arms, way < 0.5]),
-        }
-        return Plan(**(values | change))
-
-    def send(self, **change):
-        return self.commander.accept(self.plan(**change), self.now, self.steady)
+from vla_ros.robot.spec import RobotSpec
 
 
 def test_nothing_is_commanded_before_the_first_joint_state():
@@ -106,6 +39,21 @@ def test_a_plan_is_followed_and_attributed_row_by_row():
     bench.ticks(40)
     assert bench.commander.mode == "HOLDING"
     np.testing.assert_allclose(bench.arm, [0.2, 0.15], atol=0.005)
+
+
+def test_time_scale_is_a_speed_at_most_one_and_counts_the_rows():
+    bench = Bench(arm(max_first_step=4.0))
+    bench.start()
+    fast = np.hstack([np.linspace(0.0, 2.4, 11)[:, None] * [1.0, 0.5], np.ones((11, 1))])
+    assert bench.send(actions=fast) is None
+    samples = [c.commanded for c in bench.ticks(60)]
+    scales = np.array([s.time_scale for s in samples])
+    assert (scales > 0.0).all()
+    assert (scales <= 1.0).all()
+    assert scales.min() < 0.9
+    slow = int(np.argmin(scales))
+    rows = samples[slow].chunk_row - samples[slow - 1].chunk_row
+    assert rows == pytest.approx(scales[slow - 1 : slow + 1].mean() * TICK / (50 * MS), rel=0.2)
 
 
 def test_windows_come_every_window_period_and_rest_on_the_commanded_curve():
@@ -348,6 +296,29 @@ def test_plans_that_cease_stop_the_robot_once_the_last_one_is_old():
     assert "check the policy" in bench.commander.stop_text
 
 
+def test_a_policy_that_says_nothing_but_nan_ends_in_a_stop_that_says_so():
+    bench = Bench()
+    bench.start()
+    bench.send()
+    for _ in range(16):
+        bench.ticks(10)
+        assert bench.send(actions=np.full((11, 3), np.nan)) is not None
+    assert bench.commander.stop_reason == "plan_stale"
+    assert "finite numbers" in bench.commander.stop_text
+
+
+def test_a_plan_beyond_every_limit_stops_the_robot_inside_them():
+    bench = Bench(arm(max_first_step=4.0))
+    bench.start()
+    wild = np.where(np.arange(11) % 2, 2.9, -2.9)[:, None] * np.ones(3)
+    refusal = bench.send(actions=np.hstack([wild[:, :2], np.ones((11, 1))]), dt_ns=20 * MS)
+    assert refusal.reason == "motion"
+    samples = [c.commanded for c in bench.ticks(60)]
+    assert bench.commander.stop_reason == "motion"
+    assert max(np.abs(s.velocity).max() for s in samples) <= 2.5
+    assert bench.commander.mode == "STOPPED"
+
+
 def test_a_robot_that_is_not_where_it_was_sent_is_stopped():
     bench = Bench()
     bench.start()
@@ -448,26 +419,6 @@ def test_a_go_to_can_be_cancelled():
     bench.ticks(60)
     assert bench.commander.mode == "HOLDING"
     assert abs(bench.arm[0]) < 0.29
-
-
-def test_another_owner_silences_the_bridge_until_it_gives_back():
-    bench = Bench()
-    bench.start()
-    bench.send()
-    bench.ticks(20)
-    bench.commander.take_over("teleop", bench.now)
-    bench.windows.clear()
-    bench.blocked = True
-    bench.ticks(30)
-    assert bench.windows == []
-    assert bench.commander.mode == "EXTERNAL"
-    assert bench.commander.owner == "teleop"
-    bench.arm = bench.arm + 0.5
-    bench.tick()
-    assert bench.commander.give_back(bench.now).reason == "not_settled"
-    bench.ticks(30)
-    assert bench.commander.give_back(bench.now) is None
-    np.testing.assert_allclose(bench.tick().commanded.action[:2], bench.arm)
 
 
 def test_status_changes_are_told_once():

@@ -206,9 +206,9 @@ class Fences(RuleBasedStateMachine):
         elif trouble == "resume":
             self.commander.resume(self.now)
         elif trouble == "take over":
-            self.commander.take_over("teleop", self.now)
+            self.commander.take_over("teleop", 10**9, self.now, self.now)
             self.tick(20)
-            self.commander.give_back(self.now)
+            self.commander.give_back("teleop", self.now)
         elif trouble == "restart bridge":
             self.restart_bridge()
         elif trouble == "restart policy":

@@ -16,8 +16,11 @@ _REASON: dict[StopReason, int] = {
     "plan_stale": BridgeStatus.PLAN_LOST,
     "tracking_error": BridgeStatus.TRACKING_ERROR,
     "motion": BridgeStatus.BAD_PLAN,
-    "deadline": BridgeStatus.FAULT,
-    "stream": BridgeStatus.FAULT,
+    "deadline": BridgeStatus.DEADLINE_MISSED,
+    "stream": BridgeStatus.STREAM_LOST,
+    "estop": BridgeStatus.ESTOP,
+    "clock": BridgeStatus.CLOCK_LOST,
+    "workspace": BridgeStatus.WORKSPACE,
 }
 
 
