@@ -77,6 +77,25 @@ def doctor(
     raise typer.Exit(run(robot, seconds))
 
 
+@app.command("calibrate-latency", rich_help_panel=ON_ROBOT)
+def calibrate_latency(
+    robot: Annotated[
+        str, typer.Option(help="Robot file: a path, or a name in share/vla_ros/config/robots.")
+    ],
+    bag: Annotated[
+        Path | None, typer.Option(help="A recorded bag; without one, the live topics.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long to listen.", min=20.0)] = 60.0,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write latency_s into the robot file.")
+    ] = False,
+) -> None:
+    """Measure how late each camera's stamps are, from the arm's own motion."""
+    from vla_ros.cli.calibrate import calibrate as run
+
+    raise typer.Exit(run(robot, bag, seconds, write))
+
+
 @app.command(rich_help_panel=ON_ROBOT)
 def demo(
     out: Annotated[
