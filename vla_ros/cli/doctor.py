@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 NODES = ("observation_sync", "policy", "control_bridge", "task_planner")
+FOREIGN_S = 1.0  # no driver is that late
 SLOW = 0.8  # a stream below this share of its nominal rate is not healthy
 
 
@@ -24,6 +25,7 @@ class Listened:
         mend: what to do when nothing arrives.
         ages_s: age of each message at arrival, by its header stamp [s].
         publishers: how many there are.
+        problem: what is wrong with them, in words.
     """
 
     topic: str
@@ -31,16 +33,24 @@ class Listened:
     mend: str
     ages_s: list[float] = field(default_factory=list)
     publishers: int = 0
+    problem: str | None = None
 
     def verdict(self, seconds: float) -> tuple[bool, str]:
         """(healthy, words)."""
         measured = len(self.ages_s) / seconds
         if self.publishers == 0:
             return False, f"nobody publishes it: {self.mend}"
+        if self.problem is not None:
+            return False, self.problem
         if not self.ages_s:
             return False, "published but nothing arrives: compare QoS, network and load"
         if self.rate_hz and measured < SLOW * self.rate_hz:
             return False, f"slow: expected {self.rate_hz:g} Hz; is the host loaded?"
+        if min(self.ages_s) > FOREIGN_S:
+            return False, (
+                f"stamps are {min(self.ages_s):.1f} s old and more: another clock (chrony, "
+                "use_sim_time), no clock (clock: receive in the robot file), or a long queue"
+            )
         if max(self.ages_s) < -0.001:
             return False, "stamps lie in the future: the clocks differ (chrony, use_sim_time)"
         return True, "ok"
@@ -76,10 +86,11 @@ def doctor(robot: str, seconds: float) -> int:
     from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.parameter import Parameter
     from rclpy.qos import qos_profile_sensor_data
-    from sensor_msgs.msg import Image, JointState
     from vla_ros_msgs.msg import Commanded, Observation
 
     from vla_ros.robot.load import load_robot
+    from vla_ros.ros.observation_inputs import topics_of
+    from vla_ros.ros.publications import publication_problem
     from vla_ros.ros.task_client import TaskClient
 
     console = Console()
@@ -88,23 +99,19 @@ def doctor(robot: str, seconds: float) -> int:
     with TaskClient() as probe:
         probe.spin_until(lambda: probe.node.count_publishers("/clock") > 0, 2.0)
         sim_time = probe.node.count_publishers("/clock") > 0
+    rates = {camera.key: camera.rate_hz for camera in spec.cameras}
     streams: list[tuple[Listened, type]] = [
         (
             Listened(
-                topic=camera.topic,
-                rate_hz=camera.rate_hz,
-                mend="start the camera driver, or mend `topic` in the robot file",
+                topic=topic,
+                rate_hz=rates.get(stream, 0),
+                mend="start its driver or broadcaster, or mend `topic` in the robot file",
             ),
-            Image,
+            kind,
         )
-        for camera in spec.cameras
+        for stream, topic, kind in topics_of(spec)
     ]
-    streams.append(
-        (
-            Listened(topic=spec.state.topic, rate_hz=0, mend="is joint_state_broadcaster active?"),
-            JointState,
-        )
-    )
+    sensors = {stream.topic for stream, _ in streams}
     streams.append(
         (Listened(topic="/vla/observation", rate_hz=0, mend="is observation_sync up?"), Observation)
     )
@@ -143,8 +150,10 @@ def doctor(robot: str, seconds: float) -> int:
         client.spin_until(lambda: False, seconds)
         listened = time.monotonic() - start
         alive = {name for name, _ in client.node.get_node_names_and_namespaces()}
-        for stream, _ in streams:
+        for stream, kind in streams:
             stream.publishers = client.node.count_publishers(stream.topic)
+            if stream.topic in sensors:
+                stream.problem = publication_problem(client.node, stream.topic, kind)
 
     console.print(
         f"[bold]{spec.name}[/], {'simulated' if sim_time else 'system'} time, {listened:.1f} s",
