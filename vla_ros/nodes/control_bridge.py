@@ -68,7 +68,7 @@ class ControlBridge(VlaNode[Parameters]):
         text = robot_path(self.parameters.robot).read_text(encoding="utf-8")
         info = robot_spec_msg(self.spec, text)
         self.publisher(RobotSpecInfo, "robot_spec", "latched").publish(info)
-        self._services = BridgeServices(
+        self._people = BridgeServices(
             self, lambda: self.commander, self._steady_ns, self._publish_status
         )
         self._go_to = GoToServer(self, lambda: self.commander, self.clock.now_ns)
@@ -87,7 +87,7 @@ class ControlBridge(VlaNode[Parameters]):
         self.subscription(Run, "run", self._on_run, "run", counted=True)
         self.subscription(ActionChunk, "action_chunk", self._on_chunk, "chunk", counted=True)
         if self.spec.estop is not None:
-            self._services.listen(self.spec.estop)
+            self._people.listen(self.spec.estop)
         self.every(self.spec.rates.control_period_ns, self._tick)
         self.every_steady(CLOCK_PERIOD_S, self._watch_clock)
         self.every_steady(STATUS_PERIOD_S, self._publish_status)
