@@ -21,6 +21,7 @@ from vla_ros.policy.protocol import Policy
 
 FAMILIES: dict[str, str] = {
     "act": "vla_ros.policy.act_policy",
+    "diffusion": "vla_ros.policy.diffusion_policy",
     "nano": "vla_ros.policy.nano_policy",
     "openpi": "vla_ros.policy.pi0_policy",
     "pi0": "vla_ros.policy.pi0_policy",

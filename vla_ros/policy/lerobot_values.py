@@ -86,7 +86,12 @@ class LeRobotValues:
 
 
 def lerobot_values(
-    folder: LeRobotFolder, declaration: Declaration, *, name: str, horizon: int
+    folder: LeRobotFolder,
+    declaration: Declaration,
+    *,
+    name: str,
+    horizon: int,
+    n_obs_steps: int = 1,
 ) -> LeRobotValues:
     """Build the specification and the normalisers of a checkpoint.
 
@@ -95,6 +100,7 @@ def lerobot_values(
         declaration: Names and timing.
         name: Kind of policy.
         horizon: Rows it answers with.
+        n_obs_steps: Observations it looks at.
 
     Raises:
         DeclarationError: Names or timing are missing.
@@ -118,6 +124,7 @@ def lerobot_values(
         ),
         horizon=horizon,
         contract=declaration.contract(keys),
+        n_obs_steps=n_obs_steps,
     )
     return LeRobotValues(
         spec=spec,

@@ -33,6 +33,7 @@ class PolicySpec:
             sampler pulls towards `PolicyRequest.guidance`; ``prefix``: it was trained with clean
             leading rows and takes the rows of weight 1 as given.
         rtc_max_delay: Most leading rows it was trained to be given; None: not bounded by training.
+        n_obs_steps: Observations it looks at, one row apart, the newest included.
     """
 
     name: str
@@ -45,6 +46,7 @@ class PolicySpec:
     contract: TimeContract
     rtc: Literal["none", "guided", "prefix"] = "none"
     rtc_max_delay: int | None = None
+    n_obs_steps: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,12 +77,14 @@ class PolicyRequest:
         prompt: The subtask in the policy's words.
         seed: Makes sampling repeatable; None draws at random.
         guidance: What the answer should agree with; only flow policies take it.
+        history: Observations before, the oldest first, for policies that look at several.
     """
 
     observation: Observation
     prompt: str
     seed: int | None = None
     guidance: Guidance | None = None
+    history: tuple[Observation, ...] = ()
 
 
 class Policy(Protocol):

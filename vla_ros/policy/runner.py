@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from vla_ros.chunks import Aggregation, BlendWeights, Joining, Plan, ResponseTime, Schedule
 from vla_ros.errors import VlaError
+from vla_ros.policy.history import ObservationHistory
 from vla_ros.policy.joiner import Ask, Executed, Joiner
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.spaces.observation import Observation
@@ -141,6 +142,7 @@ class PolicyRunner:
         self._spec_hash = spec_hash
         self._run: _Run | None = None
         self._observation: Observation | None = None
+        self._history = ObservationHistory(spec.n_obs_steps, spec.contract.dt_ns)
         self._used_t_obs_ns: int | None = None
         self._job: Job | None = None
         self._jobs = 0
@@ -246,10 +248,12 @@ class PolicyRunner:
         """Forget every instant: the current run is over and the next observation is new."""
         self.end_run()
         self._observation = None
+        self._history.clear()
         self._used_t_obs_ns = None
 
     def observe(self, observation: Observation) -> None:
-        """Keep the latest observation."""
+        """Keep the latest observation, and those before that the policy looks at."""
+        self._history.push(observation)
         self._observation = observation
 
     def progress(self, run_id: bytes, seq: int, row: float, stamp_ns: int) -> None:
@@ -298,7 +302,11 @@ class PolicyRunner:
         self._job = Job(
             number=self._jobs,
             request=PolicyRequest(
-                observation=observation, prompt=run.prompt, seed=seed, guidance=ask.guidance
+                observation=observation,
+                prompt=run.prompt,
+                seed=seed,
+                guidance=ask.guidance,
+                history=self._history.before(observation),
             ),
             ask=ask,
             run_id=run.run_id,
