@@ -1,6 +1,6 @@
 """What ros2_control's JointTrajectoryController does with the messages it gets.
 
-The rules are those of the controller's documentation and source (ros2_controllers, Jazzy):
+The rules are those of the controller's documentation and source (ros2_controllers 4.42.1, Jazzy):
 
 * A message replaces the one before at once; there is no splicing. A refused message changes
   nothing: the old trajectory plays on.
@@ -8,11 +8,15 @@ The rules are those of the controller's documentation and source (ros2_controlle
   the last point is not in the past.
 * Before the first point the motion goes from the *measured* state at the first update
   (`interpolate_from_desired_state: false`) to the first point; a message whose first point is
-  already past never looks at the measured state.
+  already past never looks at the measured state. The way there is a line, a cubic or a quintic as
+  in the rest of the message; a quintic begins with acceleration 0, which is not measured.
 * Positions only are joined by lines, with velocities by cubics, with accelerations too by
   quintics. After the last point that point is held.
 * Refused whole: no points, a joint missing, unknown or twice, times that do not increase, a
   velocity at the end that is not zero, an end in the past.
+
+Stricter than the controller, which would do something terrible instead: numbers that are not finite
+(it passes them on) and accelerations without velocities (it commands position 0) are refused.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from vla_ros.errors import VlaError
 
 Array = npt.NDArray[np.float64]
 
-_END_VELOCITY = 1e-5
+_END_VELOCITY = float(np.finfo(np.float32).eps)
 
 
 class TrajectoryRefused(VlaError):
@@ -107,14 +111,13 @@ class _Active:
         start_ns = message.stamp_ns or now_ns
         times = start_ns + message.time_from_start_ns
         p, v, a = message.positions, message.velocities, message.accelerations
-        has_velocity = v is not None  # accelerations without velocities do not count
-        c = _coefficients(np.diff(times) * 1e-9, p, v, a if has_velocity else None)
+        c = _coefficients(np.diff(times) * 1e-9, p, v, a)
         if now_ns < times[0]:
             lead = _coefficients(
                 np.array([(times[0] - now_ns) * 1e-9]),
                 np.stack([measured.position, p[0]]),
                 np.stack([measured.velocity, v[0]]) if v is not None else None,
-                None,
+                np.stack([np.zeros_like(a[0]), a[0]]) if a is not None else None,
             )
             times = np.concatenate([[now_ns], times])
             c = np.concatenate([lead, c], axis=1)
@@ -216,6 +219,8 @@ class TrajectoryController:
         positions, velocities = fields["positions"], fields["velocities"]
         if positions is None:
             raise TrajectoryRefused("message has no positions")
+        if fields["accelerations"] is not None and velocities is None:
+            raise TrajectoryRefused("accelerations came without velocities; send both")
         if velocities is not None and np.any(np.abs(velocities[-1]) > _END_VELOCITY):
             raise TrajectoryRefused(
                 f"velocity at the last point is {np.abs(velocities[-1]).max():.4g}, expected 0 "

@@ -92,9 +92,11 @@ CASES = [
         velocity={1000: 0.2, 1500: 0.2 + 1.1 - 0.6},
     ),
     Case(
-        name="a stamp in the future with accelerations: a cubic, acceleration is not measured",
+        name="a stamp in the future with accelerations: a quintic that begins with acceleration 0",
+        # From 0.5 at 0.2 to 1.0 at rest in 1 s; in the middle half way plus 5/32 of the velocity.
         sent=[(1000, message(2000, [0, 1000], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]))],
-        expected={1500: 0.775},
+        expected={1000: 0.5, 1500: 0.75 + 0.2 * 5 / 32, 2000: 1.0},
+        velocity={1000: 0.2},
     ),
     Case(
         name="positions only are joined by lines",
@@ -115,9 +117,10 @@ CASES = [
         velocity={1500: 1.875},
     ),
     Case(
-        name="accelerations without velocities are joined by lines",
+        name="accelerations without velocities are refused",
         sent=[(1000, message(1000, [0, 1000], [0.0, 1.0], None, [0.0, 0.0]))],
-        expected={1250: 0.25},
+        expected={1250: 0.1},
+        refused=1,
     ),
     Case(
         name="an end in the past is refused and the old trajectory plays on",
@@ -172,6 +175,12 @@ CASES = [
     Case(
         name="a velocity at the end is refused",
         sent=[(1000, message(1000, [0, 1000], [0.0, 1.0], [0.0, 0.5]))],
+        expected={1500: 0.1},
+        refused=1,
+    ),
+    Case(
+        name="a velocity at the end that is no float's zero is refused",
+        sent=[(1000, message(1000, [0, 1000], [0.0, 1.0], [0.0, 1e-6]))],
         expected={1500: 0.1},
         refused=1,
     ),
