@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ _TYPES: dict[str, tuple[torch.dtype, type[np.generic]]] = {
     "BOOL": (torch.bool, np.uint8),
 }
 
-_PIECE = 1 << 24
-"""Elements looked at in one go, so that a check needs little memory of its own."""
+_PIECE = 1 << 20
+"""Elements mapped and looked at in one go, so that loading needs little memory of its own."""
 
 
 class WeightsError(VlaError):
@@ -103,20 +103,35 @@ class TensorFile:
         Raises:
             WeightsError: Its type is unknown.
         """
+        shape = self.shape(name)
+        return self._map(name, 0, math.prod(shape)).reshape(shape)
+
+    def pieces(self, name: str) -> Iterator[tuple[int, Tensor]]:
+        """A tensor's rows in pieces of a few megabytes, each with the number of its first row."""
+        shape = self.shape(name)
+        if not shape:
+            yield 0, self.read(name).reshape(1)
+            return
+        width = math.prod(shape[1:])
+        step = max(1, _PIECE // max(1, width))
+        for row in range(0, shape[0], step):
+            rows = min(step, shape[0] - row)
+            yield row, self._map(name, row * width, rows * width).reshape(rows, *shape[1:])
+
+    def _map(self, name: str, first: int, count: int) -> Tensor:
         entry = self._entries[name]
         if entry["dtype"] not in _TYPES:
             raise WeightsError(f"'{self.path}': '{name}' has the unknown type {entry['dtype']}")
         kind, raw = _TYPES[entry["dtype"]]
-        shape = self.shape(name)
         begin, end = entry["data_offsets"]
-        if end - begin != math.prod(shape) * np.dtype(raw).itemsize:
+        size = np.dtype(raw).itemsize
+        if end - begin != math.prod(self.shape(name)) * size:
             raise WeightsError(f"'{self.path}': '{name}' has a wrong length; copy it again")
-        if begin == end:
-            return torch.empty(shape, dtype=kind)
-        mapped = np.memmap(
-            self.path, dtype=raw, mode="c", offset=self._start + begin, shape=shape or (1,)
-        )
-        return torch.from_numpy(mapped).view(kind).reshape(shape)
+        if not count:
+            return torch.empty(0, dtype=kind)
+        offset = self._start + begin + first * size
+        mapped = np.memmap(self.path, dtype=raw, mode="c", offset=offset, shape=(count,))
+        return torch.from_numpy(mapped).view(kind)
 
 
 def fill(
@@ -187,25 +202,24 @@ def _fill_one(name: str, target: Tensor, part: Part, file: TensorFile) -> None:
                 f"'{file.path}': {shapes} stacked, expected {tuple(target.shape)} for '{name}'; "
                 "config.json says another size"
             )
-    row = 0
+    begin = 0
     for source, shape in shapes.items():
-        tensor = file.read(source)
-        if part.columns is not None and tensor.ndim == 2:
-            tensor = tensor[:, part.columns]
-        rows = target[row : row + len(tensor)] if len(part.names) > 1 else target
-        if tensor.shape != rows.shape:
+        rows = target[begin : begin + shape[0]] if len(shapes) > 1 else target
+        if part.columns is not None and len(shape) == 2:
+            shape = (shape[0], len(range(shape[1])[part.columns]))
+        if shape != rows.shape:
             raise WeightsError(
-                f"'{file.path}': '{source}' has shape {shape}, expected {tuple(target.shape)} for "
-                f"'{name}'; config.json says another size"
+                f"'{file.path}': '{source}' has shape {file.shape(source)}, expected "
+                f"{tuple(target.shape)} for '{name}'; config.json says another size"
             )
-        _refuse_not_finite(source, tensor, file.path)
-        rows.copy_(tensor)
+        for row, piece in file.pieces(source):
+            if not torch.isfinite(piece).all():
+                raise WeightsError(
+                    f"'{file.path}': '{source}' holds NaN or infinity; copy it again"
+                )
+            if part.columns is not None and piece.ndim == 2:
+                piece = piece[:, part.columns]
+            rows.reshape(-1, *piece.shape[1:])[row : row + len(piece)].copy_(piece)
         if part.plus:
             rows += part.plus
-        row += len(tensor) if tensor.ndim else 0
-
-
-def _refuse_not_finite(name: str, tensor: Tensor, path: Path) -> None:
-    for piece in tensor.reshape(-1).split(_PIECE):
-        if not torch.isfinite(piece).all():
-            raise WeightsError(f"'{path}': '{name}' holds NaN or infinity; copy it again")
+        begin += shape[0] if shape else 0
