@@ -6,25 +6,23 @@ What cannot be observed is refused in words: on /diagnostics, and where the robo
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from std_srvs.srv import Trigger
 from vla_ros_msgs.msg import Observation as ObservationMsg
 
-from vla_ros.errors import VlaError
+from vla_ros.policy.contract import contract_of
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.observer import Observer
-from vla_ros.robot.spec import RobotSpec, spec_hash
+from vla_ros.robot.spec import spec_hash
 from vla_ros.ros.conversions.observation import observation_msg
 from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.observation_inputs import ObservationInputs, topics_of
-from vla_ros.ros.parameters import NodeParameters, ParameterError, parameter
+from vla_ros.ros.parameters import NodeParameters, parameter
 from vla_ros.ros.publications import publication_problem
 from vla_ros.ros.spin import run
-from vla_ros.spaces import Observation, TimeContract
+from vla_ros.spaces import Observation
 from vla_ros.sync import Refusal
 
 POLL_NS = 10_000_000
@@ -37,10 +35,8 @@ class Parameters(NodeParameters):
     """Parameters of observation_sync."""
 
     robot: str = parameter("sim_arm", "robot file, or its name in config/robots")
-    time_contract: str = parameter(
-        "",
-        "checkpoint folder or JSON file with the time contract of the policy's training data; "
-        "empty: that of this package's own recordings, where everything is stamped at capture",
+    policy: str = parameter(
+        "expert", "whose time contract the observations keep; as the policy node's parameter"
     )
 
 
@@ -55,7 +51,8 @@ class ObservationSync(VlaNode[Parameters]):
         self._spec = load_robot(self.parameters.robot)
         self._hash = spec_hash(self._spec)
         self._frames = {camera.key: camera.frame_id for camera in self._spec.cameras}
-        self._observer = Observer(self._spec, _contract(self.parameters.time_contract, self._spec))
+        contract = contract_of(self.parameters.policy, self._spec.camera_keys)
+        self._observer = Observer(self._spec, contract)
         self._output = self.publisher(ObservationMsg, "observation", "observation", counted=True)
         self._inputs = ObservationInputs(self, self._spec, self._observer, self._arrived)
         self._stop = self.create_client(Trigger, "control_bridge/stop")
@@ -134,22 +131,6 @@ class ObservationSync(VlaNode[Parameters]):
             self._stopped_ns = steady_ns
             if self._stop.service_is_ready():
                 self._stop.call_async(Trigger.Request())
-
-
-def _contract(source: str, spec: RobotSpec) -> TimeContract:
-    if not source:
-        return TimeContract.at_capture(spec.camera_keys)
-    path = Path(source).expanduser()
-    path = path / "config.json" if path.is_dir() else path
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return TimeContract.from_dict(values.get("time_contract", values))
-    except (OSError, ValueError, AttributeError, KeyError, VlaError) as error:
-        raise ParameterError(
-            f"parameter 'time_contract': {path}: {error}. Expected a JSON file with "
-            "image_latency_s, state_at, action_offset_s, dt_s and interpolation, alone or under "
-            "'time_contract'"
-        ) from error
 
 
 def main() -> int:

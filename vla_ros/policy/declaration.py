@@ -125,3 +125,12 @@ def declaration_of(folder: Path) -> Declaration:
     """The declaration in a checkpoint's folder; an empty one where there is none."""
     path = folder / FILE_NAME
     return read_declaration(path) if path.is_file() else Declaration()
+
+
+def declares_checkpoint(path: Path) -> bool:
+    """Whether a YAML file declares a checkpoint; otherwise it is a policy server's."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return False  # the reader of server files says what is wrong
+    return isinstance(values, dict) and "checkpoint" in values

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import yaml
-
 from vla_ros.errors import VlaError
-from vla_ros.policy.declaration import Declaration, declaration_of, read_declaration
+from vla_ros.policy.declaration import (
+    Declaration,
+    declaration_of,
+    declares_checkpoint,
+    read_declaration,
+)
 from vla_ros.policy.families import load_family
 from vla_ros.policy.protocol import Policy
 
@@ -36,7 +39,7 @@ def load_policy(source: str, *, threads: int | None = None) -> Policy:
         return connect_served(source)
     path = Path(source).expanduser()
     if path.suffix in (".yaml", ".yml"):
-        if not _declares_checkpoint(path):
+        if not declares_checkpoint(path):
             from vla_ros.policy.remote import load_served
 
             return load_served(path, api_key=os.environ.get("OPENPI_API_KEY"))
@@ -55,11 +58,3 @@ def _load(folder: Path, declaration: Declaration, source: str, threads: int | No
     if not folder.is_dir():
         raise PolicySourceError(f"policy '{source}': its checkpoint '{folder}' is no folder")
     return load_family(folder, declaration, threads=threads)
-
-
-def _declares_checkpoint(path: Path) -> bool:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return False  # the reader of server files says what is wrong
-    return isinstance(values, dict) and "checkpoint" in values

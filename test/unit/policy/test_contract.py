@@ -1,83 +1,48 @@
-"""The scripted expert and nano keep the contract of every policy."""
+"""The time contract of a policy by its name."""
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+from vla_ros.errors import VlaError
+from vla_ros.policy.contract import contract_of
+from vla_ros.spaces.time_contract import TimeContract
 
-from contract import PolicyContract
-from tiny_demos import write_tiny_checkpoint
-
-from vla_ros.policy.nano_policy import NanoPolicy
-from vla_ros.policy.protocol import PolicyRequest, PolicySpec
-from vla_ros.sim.expert_policy import ExpertPolicy
-from vla_ros.sim.robot import SimRobot
-from vla_ros.spaces import Observation, TimeContract
-
-PROMPT = "put the red cube in the blue bin"
-JOINTS = tuple(f"joint{k}" for k in range(1, 7))
+CAMERAS = ("front", "wrist")
+ROOT = Path(__file__).resolve().parents[3]
 
 
-def request_at(t_ns: int, spec: PolicySpec) -> PolicyRequest:
-    rng = np.random.default_rng(3)
-    images = {
-        key: rng.integers(0, 255, (*spec.image_size, 3), np.uint8) for key in spec.camera_keys
-    }
-    return PolicyRequest(
-        observation=Observation(
-            seq=0,
-            t_obs_ns=t_ns,
-            start_ns=t_ns,
-            images=images,
-            image_stamps_ns=dict.fromkeys(images, t_ns),
-            state=rng.normal(size=len(spec.state_names)),
-            state_stamp_ns=t_ns,
-            streams=(),
-        ),
-        prompt=PROMPT,
-        seed=4,
-    )
+def test_the_expert_lives_at_the_capture():
+    assert contract_of("expert", CAMERAS) == TimeContract.at_capture(CAMERAS)
 
 
-class TestExpertKeepsThePolicyContract(PolicyContract):
-    @pytest.fixture
-    def policy(self):
-        spec = PolicySpec(
-            name="expert",
-            model_id="scripted",
-            camera_keys=(),
-            image_size=(1, 1),
-            state_names=(*JOINTS, "finger_joint"),
-            action_names=(*JOINTS, "gripper"),
-            horizon=16,
-            contract=TimeContract(
-                image_latency_ns={},
-                state_at="capture",
-                action_offset_ns=0,
-                dt_ns=50_000_000,
-                interpolation="linear",
-            ),
-        )
-        policy = ExpertPolicy(spec, noise_rad=0.002)
-        policy.push_truth(SimRobot(seed=3).truth())
-        return policy
-
-    @pytest.fixture
-    def request_(self, policy):
-        return request_at(next(iter(policy._truths)), policy.spec)
+def test_a_checkpoint_that_states_its_contract_is_believed(tmp_path):
+    stated = {**TimeContract.at_capture(CAMERAS).to_dict(), "state_at": "decision"}
+    (tmp_path / "config.json").write_text(json.dumps({"time_contract": stated}))
+    assert contract_of(str(tmp_path), CAMERAS).state_at == "decision"
+    nano = contract_of(str(ROOT / "checkpoints" / "nano"), CAMERAS)
+    assert nano == TimeContract.at_capture(CAMERAS)
 
 
-class TestNanoKeepsThePolicyContract(PolicyContract):
-    @pytest.fixture
-    def policy(self, tmp_path):
-        write_tiny_checkpoint(tmp_path / "nano", tmp_path / "data")
-        return NanoPolicy(tmp_path / "nano")
+def test_a_foreign_checkpoint_is_a_recording_loop_at_the_declared_rate(tmp_path):
+    (tmp_path / "config.json").write_text('{"type": "pi0"}')
+    (tmp_path / "vla.yaml").write_text("rate_hz: 50\n")
+    contract = contract_of(str(tmp_path), CAMERAS)
+    assert (contract.dt_ns, contract.state_at) == (20_000_000, "decision")
+    assert set(contract.image_latency_ns) == set(CAMERAS)
 
-    @pytest.fixture
-    def request_(self, policy):
-        return request_at(0, policy.spec)
+
+def test_the_file_of_a_policy_server_states_it():
+    server = ROOT / "config" / "policies" / "openpi_example.yaml"
+    assert contract_of(str(server), CAMERAS).dt_ns > 0
+
+
+@pytest.mark.parametrize("config", [None, "{", '{"type": "pi0"}', '{"time_contract": {}}'])
+def test_a_contract_that_cannot_be_known_is_refused(tmp_path, config):
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    with pytest.raises(VlaError):
+        contract_of(str(tmp_path), CAMERAS)
