@@ -8,6 +8,9 @@ clone is the scripted expert as each recording shows it: its row k is what the e
 `capture + L + k dt`, with L = 80 ms or 0. Nothing but the contract that it is run under differs
 between the right and the wrong runs. In one process, in lockstep, so the result does not depend
 on the machine.
+
+The scripted expert corrects itself at every picture and waits where it grasps, so it forgives
+much; a learned policy need not.
 """
 
 from __future__ import annotations
