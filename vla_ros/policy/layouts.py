@@ -41,7 +41,9 @@ _STEPS = {
 }
 """LeRobot's steps whose work our processors do; any other changes the meaning of the numbers."""
 
-_RANGES = {"MIN_MAX": ("min", "max"), "QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90")}
+RANGES = {"MIN_MAX": ("min", "max"), "QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90")}
+"""LeRobot's ways of normalising to -1 .. 1 -> the statistics they need."""
+
 _OPENPI_EPS = 1e-6
 
 
@@ -99,7 +101,7 @@ class CheckpointFolder:
         mode = self.norm_map[feature]
         if mode == "IDENTITY":
             return Identity()
-        names = ("mean", "std") if mode == "MEAN_STD" else _RANGES.get(mode)
+        names = ("mean", "std") if mode == "MEAN_STD" else RANGES.get(mode)
         if names is None:
             raise LayoutError(f"'{self.folder}': unknown normalisation '{mode}' of the {feature}")
         first, second = (self._statistic(feature, name, dim) for name in names)
@@ -140,7 +142,7 @@ def read_folder(folder: Path, *, quantiles: bool, asset: str | None = None) -> C
         LayoutError: Something is missing, unknown or of two checkpoints.
         WeightsError: The weights' file is damaged.
     """
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     tensors = TensorFile(folder / "model.safetensors")
     if (folder / "policy_preprocessor.json").is_file():
         return _lerobot(folder, config, tensors)
@@ -227,7 +229,7 @@ def _openpi_statistics(folder: Path, asset: str | None) -> dict[Feature, Statist
             f"'{root}': expected one norm_stats.json, got {names or 'none'}; copy the assets, too, "
             "and name the one to use under options: {asset: ...} in vla.yaml"
         )
-    values = _read_json(found[0])
+    values = read_json(found[0])
     values = values.get("norm_stats", values)
     keys: dict[Feature, str] = {"state": "state", "action": "actions"}
     return {
@@ -246,7 +248,7 @@ def _steps(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         LayoutError: A step is unknown: it would change the numbers in a way we do not know.
     """
-    steps = {step.get("registry_name"): step for step in _read_json(path).get("steps", [])}
+    steps = {step.get("registry_name"): step for step in read_json(path).get("steps", [])}
     unknown = sorted(str(name) for name in steps.keys() - _STEPS)
     if unknown:
         raise LayoutError(
@@ -281,7 +283,12 @@ def _norm_map(folder: Path, values: Mapping[str, str]) -> dict[Feature, str]:
     return {"state": values["STATE"], "action": values["ACTION"]}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """An object from a file.
+
+    Raises:
+        LayoutError: It is missing, damaged or no object.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

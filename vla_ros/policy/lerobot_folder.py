@@ -12,7 +12,6 @@ Before, they were buffers among the weights (``normalize_inputs.buffer_observati
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_ros.errors import VlaError
+from vla_ros.policy.layouts import RANGES, read_json
 from vla_ros.policy.processors import Identity, MeanStd, Normaliser, ProcessorError, Range
 from vla_ros.policy.weights import TensorFile
 
@@ -38,8 +38,6 @@ _PLAIN = {
     "unnormalizer_processor",
 }
 """Steps that are ours too, or that only move tensors."""
-
-_RANGES = {"MIN_MAX": ("min", "max"), "QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90")}
 
 
 class LeRobotError(VlaError):
@@ -121,9 +119,12 @@ class LeRobotFolder:
             if mode == "IDENTITY":
                 return Identity()
             if mode == "MEAN_STD":
-                return MeanStd(self._of(feature, "mean"), self._of(feature, "std"), eps=_EPS)
-            if mode in _RANGES:
-                low, high = _RANGES[mode]
+                mean, std = self._of(feature, "mean"), self._of(feature, "std")
+                if (mean == 0).all() and (std == 1).all():
+                    raise ProcessorError("the mean is 0 and the deviation 1 everywhere")
+                return MeanStd(mean, std, eps=_EPS)
+            if mode in RANGES:
+                low, high = RANGES[mode]
                 return Range(self._of(feature, low), self._of(feature, high))
         except ProcessorError as error:
             raise self.error(f"statistics of '{feature}': {error}") from error
@@ -162,11 +163,12 @@ def read_lerobot(path: Path) -> LeRobotFolder:
     """Read all of a folder but the weights.
 
     Raises:
-        LeRobotError: A file is missing or damaged, holds a step that we do not have, or the two
+        LayoutError: A file is missing or damaged.
+        LeRobotError: It holds a step that we do not have, or the two
             halves of the processing disagree.
         WeightsError: A file of statistics is missing or damaged.
     """
-    config = _read_json(path / "config.json")
+    config = read_json(path / "config.json")
     if not (path / "policy_preprocessor.json").exists():
         statistics = _buffers(TensorFile(path / "model.safetensors"))
         return LeRobotFolder(
@@ -196,7 +198,7 @@ def read_lerobot(path: Path) -> LeRobotFolder:
 def _steps(
     path: Path, name: str, normalizer: str
 ) -> tuple[dict[str, str], dict[str, npt.NDArray[np.float32]]]:
-    steps = {step["registry_name"]: step for step in _read_json(path / name).get("steps", [])}
+    steps = {step["registry_name"]: step for step in read_json(path / name).get("steps", [])}
     unknown = sorted(steps.keys() - _PLAIN)
     if unknown or normalizer not in steps:
         raise LeRobotError(
@@ -233,16 +235,4 @@ def _buffers(file: TensorFile) -> dict[str, tuple[tuple[str, ...], npt.NDArray[n
 def _array(file: TensorFile, name: str) -> npt.NDArray[np.float32]:
     values: npt.NDArray[np.float32] = np.array(file.read(name).float().numpy())
     values.setflags(write=False)
-    return values
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise LeRobotError(f"'{path}' is missing; copy the whole folder again") from error
-    except (OSError, ValueError) as error:
-        raise LeRobotError(f"'{path}' cannot be read ({error}); copy it again") from error
-    if not isinstance(values, dict):
-        raise LeRobotError(f"'{path}': expected an object, got {type(values).__name__}")
     return values

@@ -128,6 +128,16 @@ def test_a_missing_statistic_is_refused(folder: Path, name: str) -> None:
         load_policy(str(folder))
 
 
+def test_statistics_of_no_data_are_refused(folder: Path) -> None:
+    for path in folder.glob("policy_*.safetensors"):
+        statistics = load_file(path)
+        statistics["action.mean"].zero_()
+        statistics["action.std"].fill_(1.0)
+        save_file(statistics, path)
+    with pytest.raises(VlaError, match="deviation 1 everywhere"):
+        load_policy(str(folder))
+
+
 def test_halves_of_two_checkpoints_are_refused(folder: Path) -> None:
     (path,) = folder.glob("policy_post*.safetensors")
     statistics = load_file(path)
