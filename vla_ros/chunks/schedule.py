@@ -7,6 +7,8 @@ from typing import Literal
 
 from vla_ros.chunks.plan import Plan
 
+LANDING_NS = 120_000_000  # how long before its end a plan may begin to slow down
+
 Joining = Literal["sync", "blend", "ensemble", "rtc"]
 
 
@@ -74,7 +76,7 @@ class Schedule:
         """
         if self.joining == "sync":
             return 0
-        return age_ns + max(self.execute_ns, response_ns) + response_ns
+        return age_ns + max(self.execute_ns, response_ns) + response_ns + LANDING_NS
 
     def executed_rows(self, horizon: int, start_ns: int, dt_ns: int, publish_ns: int) -> int:
         """How many rows of a fresh chunk to keep: in ``sync`` those due in ``execute_ns``."""

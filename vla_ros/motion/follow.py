@@ -2,7 +2,8 @@
 
 Four ways are tried, the gentlest first: the plan with a seam fade, the plan with a longer fade, a
 Ruckig move that meets the plan as early as it can, and a Ruckig move to rest at the last row. The
-plan runs slower as a whole where it must. What no way can do inside the limits is refused.
+plan runs slower as a whole where it must, and slows down to rest on its last row. What no way can
+do inside the limits is refused.
 
 Axis letters: T rows, N joints, n samples.
 """
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from vla_ros.motion.curve import Curve, bend_inside
 from vla_ros.motion.guard import stoppable, violation
+from vla_ros.motion.landing import land, landing_time
 from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused
 from vla_ros.motion.ruckig_moves import Mover
 from vla_ros.motion.scaling import Pace, demand
@@ -31,6 +33,58 @@ SCALE_MARGIN = 1.01
 REJOIN_STEP_S = 0.03
 WORTH_FOLLOWING = 0.75
 ENDED = "the plan ended without a successor"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Timed:
+    """A part of a plan at the times of the control grid.
+
+    Attributes:
+        samples: Position, velocity, acceleration. Shape (3, n, N).
+        row: Fractional rows. Shape (n,).
+        scale: How many times slower than planned. Shape (n,).
+    """
+
+    samples: FloatArray
+    row: FloatArray
+    scale: FloatArray
+
+    def part(self, samples: slice) -> _Timed:
+        return _Timed(
+            samples=self.samples[:, samples], row=self.row[samples], scale=self.scale[samples]
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Course:
+    """A plan as it will be executed once it is reached.
+
+    Attributes:
+        flown: At its pace.
+        landed: From there on slowing down to rest on the last row; None where it ends at rest, or
+            too close to the limits for that.
+        jerk: Of the plan in the step to its first sample. Shape (N,).
+    """
+
+    flown: _Timed
+    landed: _Timed | None
+    jerk: FloatArray
+
+    @property
+    def parts(self) -> tuple[_Timed, ...]:
+        return (self.flown,) if self.landed is None else (self.flown, self.landed)
+
+    @property
+    def samples(self) -> FloatArray:
+        return np.concatenate([part.samples for part in self.parts], axis=1)
+
+    @property
+    def row(self) -> FloatArray:
+        return np.concatenate([part.row for part in self.parts])
+
+    @property
+    def scale(self) -> FloatArray:
+        return np.concatenate([part.scale for part in self.parts])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,34 +122,30 @@ class Follower:
         Raises:
             MotionRefused: No way inside the limits.
         """
-        step = self.period_s / curve.dt_s
-        # One sample more, before the switch, tells the jerk of the plan there.
-        count = int((last_row - first_row) / step + 1e-9) + 1
-        row = first_row + step * np.arange(-1, count, dtype=np.float64)
+        planned_s = (last_row - first_row) * curve.dt_s
+        row = first_row + self._grid(planned_s) / curve.dt_s
         asked = curve.sample(row)
         bent = bend_inside(asked, self.bend)
-        row, before, plan = row[1:], bent[:, :1], bent[:, 1:]
-        factors, limited = demand(plan, self.period_s, self.limits)
+        factors, limited = demand(bent[:, 1:], self.period_s, self.limits)
         if bent is not asked:
             moved = np.abs(bent[0] - asked[0]).max(axis=0) > 1e-6
             limited = limited | (moved * LIMITED_POSITION).astype(np.uint8)
-        end, planned_s = plan[0, -1], len(row) * self.period_s
-        scale, problem = np.ones(len(row)), ""
+        timed = _Timed(samples=bent, row=row, scale=np.ones(len(row)))
+        end, problem = bent[0, -1], ""
         for slower, reach_s in SLOWER:
+            pace = None
             if limited.any() or slower > 1.0:
-                pace = Pace.of(factors * (slower * SCALE_MARGIN), self.period_s, reach_s)
+                pace = Pace.of(factors * (slower * SCALE_MARGIN), self.period_s, reach_s, planned_s)
                 if pace.duration_s > self.max_time_scale * planned_s:
                     if not problem:
                         self._refuse(pace.duration_s / planned_s, limited)
                     break
-                time, rate, change = pace.on_grid(self.period_s)
-                row, scale = first_row + time / curve.dt_s, 1.0 / rate
-                plan = curve.sample(row, rate[:, None], change[:, None])
-                plan = bend_inside(plan, self.bend)
-                step = self.period_s / (curve.dt_s * scale[0])
-                before = bend_inside(curve.sample(row[:1] - step, rate[0], change[0]), self.bend)
-            jerk = (plan[2, 0] - before[2, 0]) / self.period_s
-            for samples, ramp in self._ways(state, plan, jerk):
+                time = self._grid(pace.duration_s)
+                timed = self._timed(
+                    curve, first_row, pace, np.stack([time, np.ones_like(time), 0.0 * time])
+                )
+            course = self._course(curve, first_row, planned_s, pace, timed)
+            for samples, ramp in self._ways(state, course):
                 problem = violation(samples, self.period_s, self.limits)
                 if problem:
                     continue
@@ -110,11 +160,12 @@ class Follower:
                     on_plan = Piece(
                         segment=Segment(state="TRACKING", limited=limited),
                         samples=samples,
-                        row=row[:count],
-                        reference=_between_rows(rows, row[:count]),
-                        time_scale=scale[:count],
+                        row=course.row[:count],
+                        reference=_between_rows(rows, course.row[:count]),
+                        time_scale=course.scale[:count],
                     )
-                    return _pieces(on_plan, ramp, tail[:, 1:])
+                    landing = max(len(course.flown.row), ramp)
+                    return _pieces(on_plan, ramp, landing, tail[:, 1:])
         move = self._to_rest(state[:3], end)
         if move is None:
             raise MotionRefused(f"The plan cannot be reached inside the limits: {problem}.")
@@ -129,12 +180,44 @@ class Follower:
             f"declare it (smoothing.noise_rad)."
         )
 
-    def _ways(
-        self, state: FloatArray, plan: FloatArray, jerk: FloatArray
-    ) -> Iterator[tuple[FloatArray, int]]:
+    def _grid(self, duration_s: float) -> FloatArray:
+        """Times since the switch, in [s]; the first, a period before, tells the plan's jerk."""
+        count = int(duration_s / self.period_s + 1e-9) + 1
+        return np.arange(-1, count, dtype=np.float64) * self.period_s
+
+    def _course(
+        self, curve: Curve, first_row: float, planned_s: float, pace: Pace | None, timed: _Timed
+    ) -> _Course:
+        """The plan at its pace, coming to rest on its last row where the limits allow that."""
+        duration_s = planned_s if pace is None else pace.duration_s
+        jerk = (timed.samples[2, 1] - timed.samples[2, 0]) / self.period_s
+        flown = timed.part(slice(1, None))
+        slow_s = landing_time(flown.samples, self.period_s, self.limits)
+        for factor in FADE_FACTORS if slow_s else ():
+            begin, time = land(duration_s, factor * slow_s, self.period_s)
+            landed = self._timed(curve, first_row, pace, time)
+            if not violation(landed.samples, self.period_s, self.limits):
+                landed.samples[1:, -1] = 0.0
+                return _Course(flown=flown.part(slice(0, begin)), landed=landed, jerk=jerk)
+        return _Course(flown=flown, landed=None, jerk=jerk)
+
+    def _timed(self, curve: Curve, first_row: float, pace: Pace | None, time: FloatArray) -> _Timed:
+        """The plan at ``time`` (3, n): planned time, its rate and the change of its rate."""
+        passed, rate, change = time
+        scale = np.ones(len(passed))
+        if pace is not None:
+            passed, paced, slope = pace.at(passed)
+            scale = 1.0 / paced
+            rate, change = paced * rate, slope * rate**2 + paced * change
+        row = first_row + passed / curve.dt_s
+        samples = curve.sample(row, rate[:, None], change[:, None])
+        return _Timed(samples=bend_inside(samples, self.bend), row=row, scale=scale)
+
+    def _ways(self, state: FloatArray, course: _Course) -> Iterator[tuple[FloatArray, int]]:
         """Ways onto the plan, and for each the number of samples spent on a Ruckig move."""
+        plan = course.samples
         count = plan.shape[1]
-        offset = state - np.concatenate([plan[:, 0], jerk[None]])
+        offset = state - np.concatenate([plan[:, 0], course.jerk[None]])
         t = np.arange(count, dtype=np.float64) * self.period_s
         for factor in FADE_FACTORS:
             samples = plan.copy()
@@ -169,18 +252,20 @@ class Follower:
         return samples if ok and stoppable(samples, self.limits).all() else None
 
 
-def _pieces(on_plan: Piece, ramp: int, tail: FloatArray) -> list[Piece]:
-    """The way onto and along the plan in its two states, and the brake after it."""
-    still = np.zeros_like(on_plan.segment.limited)
+def _pieces(on_plan: Piece, ramp: int, landing: int, tail: FloatArray) -> list[Piece]:
+    """The way onto and along the plan, its landing, and the brake where it was left in motion."""
+    limited = on_plan.segment.limited
+    ramping = Segment(state="RAMPING", limited=limited)
+    braking = Segment(state="BRAKING", limited=limited, reason=ENDED)
     brake = Piece.outside_plans(
-        Segment(state="BRAKING", limited=still, reason=ENDED),
-        tail,
-        np.broadcast_to(on_plan.reference[-1], tail.shape[1:]),
+        braking, tail, np.broadcast_to(on_plan.reference[-1], tail.shape[1:])
     )
-    if not ramp:
-        return [on_plan, brake]
-    ramping = Segment(state="RAMPING", limited=on_plan.segment.limited)
-    return [on_plan.part(slice(0, ramp), ramping), on_plan.part(slice(ramp, None)), brake]
+    return [
+        *([on_plan.part(slice(0, ramp), ramping)] if ramp else []),
+        on_plan.part(slice(ramp, landing)),
+        on_plan.part(slice(landing, None), braking),
+        brake,
+    ]
 
 
 def _between_rows(rows: FloatArray, row: FloatArray) -> FloatArray:

@@ -75,10 +75,11 @@ class Pace:
     nodes: FloatArray
 
     @classmethod
-    def of(cls, factors: FloatArray, period_s: float, reach_s: float) -> Pace:
+    def of(cls, factors: FloatArray, period_s: float, reach_s: float, planned_s: float) -> Pace:
         """The pace for samples that must run ``factors`` (n,) times slower, planned every period.
 
-        Slowing down starts up to twice ``reach_s`` before it must be done.
+        Slowing down starts up to twice ``reach_s`` before it must be done. The plan goes on to
+        ``planned_s``, up to a period after the last sample.
         """
         reach = max(1, round(reach_s / period_s))
         padded = np.pad(1.0 / factors, 2 * reach, mode="edge")
@@ -87,10 +88,15 @@ class Pace:
         kernel = (1.0 - u**2) ** 3
         rate = np.convolve(slowest, kernel / kernel.sum(), mode="valid")
         slope = np.gradient(rate, period_s) if len(rate) > 1 else np.zeros(1)
+        planned = np.arange(len(rate)) * period_s
+        rest_s = planned_s - planned[-1]
+        if rest_s > 1e-6:
+            planned = np.append(planned, planned_s)
+            rate = np.append(rate, rate[-1] + slope[-1] * rest_s)
+            slope = np.append(slope, slope[-1])
         slowness = 1.0 / rate
         passed = np.zeros(len(rate))
-        np.cumsum(0.5 * (slowness[1:] + slowness[:-1]) * period_s, out=passed[1:])
-        planned = np.arange(len(rate)) * period_s
+        np.cumsum(0.5 * (slowness[1:] + slowness[:-1]) * np.diff(planned), out=passed[1:])
         return cls(passed_s=passed, nodes=np.stack([planned, rate, rate * slope])[..., None])
 
     @property
@@ -98,11 +104,10 @@ class Pace:
         """Time that passes from the first to the last node."""
         return float(self.passed_s[-1])
 
-    def on_grid(self, period_s: float) -> FloatArray:
-        """Planned time, its rate and the change of its rate, each period. Shape (3, n)."""
+    def at(self, t: FloatArray) -> FloatArray:
+        """Planned time, its rate and the change of its rate at times (n,) in [s]. Shape (3, n)."""
         if len(self.passed_s) == 1:
-            return self.nodes[..., 0]
-        t = np.arange(int(self.duration_s / period_s + 1e-9) + 1) * period_s
+            return np.repeat(self.nodes[..., 0], len(t), axis=1)
         left = np.clip(
             np.searchsorted(self.passed_s, t, side="right") - 1, 0, len(self.passed_s) - 2
         )

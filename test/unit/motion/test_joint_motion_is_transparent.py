@@ -1,4 +1,11 @@
-"""Plans 10 % inside all limits pass unchanged and without delay, when smoothing is off."""
+"""Plans 10 % inside all limits pass unchanged and without delay, when smoothing is off.
+
+A plan says what is due at its rows: there the command is within 1e-6. Between rows it says nothing,
+so there the bound is that of the best cubic spline through them: 5/384 h^4 times the largest fourth
+derivative of the motion that the rows are samples of (Hall and Meyer, 1976, "Optimal error bounds
+for cubic spline interpolation"); rows that are held are passed in the middle of their time, which
+the control grid need not meet. Rows on the control grid have nothing between them.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +44,13 @@ def feasible_motion(seed: int):
     return lambda t: q(np.asarray(t) - 0.4) * (0.9 / factor)
 
 
+def between_rows(motion, dt_ms: float) -> float:
+    """How far the best cubic spline through the rows may be from the motion."""
+    h = 4e-3
+    bend = np.abs(np.diff(motion(np.arange(0.0, 4.0, h)), 4, axis=0)).max() / h**4
+    return 5.0 / 384.0 * (dt_ms * 1e-3) ** 4 * bend
+
+
 @settings(max_examples=10, deadline=None, phases=SHORT)
 @given(
     st.integers(0, 10_000),
@@ -60,8 +74,7 @@ def test_feasible_overlapping_plans_pass_unchanged_and_in_time(seed, chunks, int
     assert not any(s.limited.any() for s in rig.trace.setpoints)
     t = np.array(rig.trace.t_ns) * 1e-9
     error = np.abs(rig.trace.p - motion(t)).max(axis=1)
-    # Between rows a plan says nothing: two plans' curves through the same motion differ a little.
-    assert error.max() < 1e-5
+    assert error.max() < 1e-6 + (between_rows(motion, dt_ms) if dt_ms > 10 else 0.0)
     if interpolation == "linear":
         due = np.array(rig.trace.t_ns) % (dt_ms * MS) == 0
         assert error[due].max() < 1e-6
@@ -71,7 +84,7 @@ def test_feasible_overlapping_plans_pass_unchanged_and_in_time(seed, chunks, int
 @given(st.integers(0, 10_000), st.sampled_from([10, 20, 50, 70]))
 def test_one_feasible_plan_passes_each_of_its_rows_when_due(seed, dt_ms) -> None:
     motion = feasible_motion(seed)
-    rows = motion(np.arange(1.0 * 3000 // dt_ms) * dt_ms * 1e-3)
+    rows = motion(np.arange(1.0 * 3500 // dt_ms) * dt_ms * 1e-3)  # it slows down before its end
     rig = Rig(LIMITS, np.zeros(3))
     assert rig.accept(rows, dt_ms=dt_ms, start_ms=10)
     rig.run(2.8)

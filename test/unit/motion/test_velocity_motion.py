@@ -11,6 +11,9 @@ from vla_ros.motion import MotionRefused, VelocityMotion
 
 MS = 1_000_000
 PERIOD_NS = 10 * MS
+# What is owed at a steady speed is the way of stopping from it, known to 1/8 of one step of the
+# speed (0.01 m/s, in one period): 1.25e-5 m, and so the speed to a * 1.25e-5 m / speed.
+STEADY = 1.0 * 0.125 * 0.01 * 0.01 / 0.5
 
 
 def base(**settings_) -> VelocityMotion:
@@ -49,7 +52,7 @@ def test_a_stop_slows_down_to_zero_and_stays_there() -> None:
     motion = base()
     motion.accept(0, 50 * MS, 0, np.tile([0.8, -1.0], (60, 1)), -PERIOD_NS)
     v = run(motion, 0, 1000)
-    assert v[-1] == pytest.approx([0.8, -1.0], abs=1e-4)
+    assert v[-1] == pytest.approx([0.8, -1.0], abs=STEADY)
     motion.stop(1000 * MS)
     v = run(motion, 1000, 3000)
     assert (np.diff(np.abs(v), axis=0) <= 0.0).all()
@@ -74,7 +77,7 @@ def test_a_successor_takes_over_at_its_valid_from_without_a_jump() -> None:
     run(motion, 0, 1000)
     motion.accept(900 * MS, 50 * MS, 1200 * MS, np.tile([-0.5, 0.0], (40, 1)), 1000 * MS)
     v = run(motion, 1000, 2500)
-    assert v[15, 0] == pytest.approx(0.5, abs=1e-4)
+    assert v[15, 0] == pytest.approx(0.5, abs=STEADY)
     assert v[21, 0] < 0.5
     assert (np.abs(np.diff(v[:, 0])) <= 0.01 + 1e-12).all()
     assert v[-1, 0] < 0.0
