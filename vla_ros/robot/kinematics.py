@@ -11,8 +11,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
 
@@ -20,13 +20,12 @@ from vla_ros.errors import VlaError
 from vla_ros.robot.near import did_you_mean
 from vla_ros.spaces.rotations import matrix_from_rpy, quaternion_from_matrix
 
+if TYPE_CHECKING:
+    import mujoco
+
 FloatArray = npt.NDArray[np.float64]
 
-_KINDS = {
-    "revolute": mujoco.mjtJoint.mjJNT_HINGE,
-    "continuous": mujoco.mjtJoint.mjJNT_HINGE,
-    "prismatic": mujoco.mjtJoint.mjJNT_SLIDE,
-}
+_KINDS = {"revolute": "mjJNT_HINGE", "continuous": "mjJNT_HINGE", "prismatic": "mjJNT_SLIDE"}
 
 
 class KinematicsError(VlaError):
@@ -62,7 +61,8 @@ class Kinematics:
         model: The compiled skeleton; positions of its joints are `full(q)`.
 
     Raises:
-        KinematicsError: The URDF is no tree, or a joint or the base link is not in it.
+        KinematicsError: The URDF is no tree, a joint or the base link is not in it, or MuJoCo is
+            not installed.
     """
 
     def __init__(self, urdf: str, joints: Sequence[str], base: str = "") -> None:
@@ -82,7 +82,8 @@ class Kinematics:
         ]
         spec, self._links = _skeleton(list(described.values()), {j.name for j in moving})
         self.model = spec.compile()
-        self._data = mujoco.MjData(self.model)
+        self._mujoco = _mujoco()
+        self._data = self._mujoco.MjData(self.model)
         self._leader = np.zeros(len(moving), dtype=np.int64)
         self._factor, self._offset = np.ones(len(moving)), np.zeros(len(moving))
         for joint in moving:
@@ -128,7 +129,7 @@ class Kinematics:
         data = self._data
         for i, row in enumerate(rows):
             data.qpos[:] = row
-            mujoco.mj_kinematics(self.model, data)
+            self._mujoco.mj_kinematics(self.model, data)
             positions[i] = data.xpos[bodies]
             rotations[i] = data.xmat[bodies].reshape(-1, 3, 3)
             if self._base is not None:
@@ -146,6 +147,17 @@ class Kinematics:
         return int(self.model.body(self._links[link]).id)
 
 
+def _mujoco() -> Any:
+    """The library, which only robots with a workspace need."""
+    try:
+        import mujoco
+    except ImportError:
+        raise KinematicsError(
+            "kinematics need MuJoCo, which is not installed; pip install mujoco"
+        ) from None
+    return mujoco
+
+
 def _skeleton(joints: list[_Joint], moving: set[str]) -> tuple[mujoco.MjSpec, dict[str, str]]:
     """The tree of bodies, and the body's name of each link."""
     children = {joint.child for joint in joints}
@@ -155,6 +167,7 @@ def _skeleton(joints: list[_Joint], moving: set[str]) -> tuple[mujoco.MjSpec, di
             f"the URDF is no tree: its roots are {', '.join(sorted(roots)) or 'none'}; expected "
             "one, and one parent joint for every other link"
         )
+    mujoco = _mujoco()
     spec = mujoco.MjSpec()
     root = roots.pop()
     links, bodies = {root: "world"}, {root: spec.worldbody}
@@ -173,7 +186,7 @@ def _skeleton(joints: list[_Joint], moving: set[str]) -> tuple[mujoco.MjSpec, di
             if joint.name in moving:
                 body.add_joint(
                     name=joint.name,
-                    type=_KINDS[joint.kind],
+                    type=getattr(mujoco.mjtJoint, _KINDS[joint.kind]),
                     axis=joint.axis,
                     range=[joint.lower, joint.upper],
                     limited=bool(np.isfinite(joint.lower)),
@@ -189,6 +202,7 @@ def _at(joint: _Joint, value: float) -> tuple[FloatArray, FloatArray]:
     turn = np.array([w, x, y, z])
     if value == 0.0 or joint.kind not in _KINDS:
         return joint.position, turn
+    mujoco = _mujoco()
     if joint.kind == "prismatic":
         moved = np.empty(3)
         mujoco.mju_rotVecQuat(moved, joint.axis * value, turn)
