@@ -20,7 +20,8 @@ from benchmarks.harness import arguments, at_least, at_most, finish
 from vla_ros.sim.model import HOME
 from vla_ros.sim.robot import SimRobot
 from vla_ros.sim.truth import FINGER_OPEN
-from vla_ros.sync.latency import LatencyError, estimate_latency, picture_change, small_grey
+from vla_ros.spaces.images import small_grey
+from vla_ros.sync.latency import LatencyError, estimate_latency, picture_change
 
 FloatArray = npt.NDArray[np.float64]
 

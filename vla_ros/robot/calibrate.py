@@ -12,8 +12,8 @@ from vla_ros.robot.joints import JointReader
 from vla_ros.robot.spec import RobotSpec
 from vla_ros.robot.state_streams import stream_name
 from vla_ros.spaces import STATE_ANCHOR
-from vla_ros.spaces.images import Rgb
-from vla_ros.sync.latency import Latency, estimate_latency, picture_change, small_grey
+from vla_ros.spaces.images import Rgb, small_grey
+from vla_ros.sync.latency import Latency, estimate_latency, picture_change
 
 
 class CalibrationError(VlaError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from vla_ros.spaces.raw_images import (
     ENCODINGS,
@@ -26,6 +27,7 @@ __all__ = [
     "Rgb",
     "decode_compressed",
     "decode_image",
+    "small_grey",
 ]
 
 
@@ -91,3 +93,9 @@ class ImageTransform:
             out = np.asarray(cv2.resize(cropped, size, interpolation=cv2.INTER_AREA), np.uint8)
         out.setflags(write=False)
         return out
+
+
+def small_grey(rgb: Rgb) -> npt.NDArray[np.int16]:
+    """A picture (H, W, 3) small and grey. Shape (120, 160)."""
+    small = cv2.resize(rgb, (160, 120), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.int16)

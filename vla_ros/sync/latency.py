@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -33,7 +32,6 @@ _MIN_WINDOWS = 12
 _MIN_MOTION = 0.02  # rad or m of the joint that moves most
 _MIN_FIT = 0.3  # share of the pictures' changes that the joints explain
 _MAX_HALF_NS = 15_000_000
-_SIZE = (160, 120)
 
 
 class LatencyError(VlaError):
@@ -59,14 +57,8 @@ class Latency:
     pictures: int
 
 
-def small_grey(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
-    """A picture (H, W, 3) small and grey, for ``picture_change``. Shape (120, 160)."""
-    small = cv2.resize(rgb, _SIZE, interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.int16)
-
-
 def picture_change(before: npt.NDArray[np.int16], after: npt.NDArray[np.int16]) -> float:
-    """How much one small grey picture differs from the next, in [0, 255]."""
+    """How much one `small_grey` picture differs from the next, in [0, 255]."""
     return float(np.mean(np.abs(after - before)))
 
 

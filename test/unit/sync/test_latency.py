@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vla_ros.spaces.images import small_grey
 from vla_ros.sync.latency import (
     Latency,
     LatencyError,
     estimate_latency,
     picture_change,
-    small_grey,
 )
 
 SECONDS = 60.0
