@@ -22,7 +22,7 @@ from vla_ros.robot.commands import (
     Commands,
     OutputReport,
 )
-from vla_ros.robot.execution import Twist
+from vla_ros.robot.execution import FloatArray, Twist
 from vla_ros.robot.spec import RobotSpec
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ class Commander(Authority):
         if self._gate.owners.expired(self._steady_ns):
             self.give_back(self._gate.external, now_ns)  # refused until the robot rests
         windows: list[tuple[str, TrajectoryWindow]] = []
+        positions: list[tuple[str, FloatArray]] = []
         twists: list[tuple[str, Twist]] = []
         commanded: CommandedSample | None = None
         if self._helm.active:
@@ -195,9 +196,11 @@ class Commander(Authority):
         if self._helm.active:
             if not (self.dry_run or self._helm.silent(now_ns)):
                 windows = self._execution.windows(now_ns)
+                positions = self._execution.positions()
                 twists = self._execution.twists()
             commanded = self._sample()
-        self._last_sent_ns.update(dict.fromkeys((name for name, _ in [*windows, *twists]), now_ns))
+        for name, _ in (*windows, *positions, *twists):
+            self._last_sent_ns[name] = now_ns
         key = (
             self.mode,
             self.epoch,
@@ -209,6 +212,7 @@ class Commander(Authority):
         changed, self._reported = key != self._reported, key
         return Commands(
             windows=tuple(windows),
+            positions=tuple(positions),
             twists=tuple(twists),
             commanded=commanded,
             status_changed=changed,

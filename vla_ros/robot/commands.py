@@ -148,6 +148,7 @@ class Commands:
     Attributes:
         windows: Output name and trajectory for each joint trajectory controller that is due; a
             gripper's has a single point.
+        positions: Output name and joint positions for each controller that is streamed to.
         twists: Output name and base velocity (x [m/s], y [m/s], yaw [rad/s]).
         commanded: What is commanded now; None while nothing is.
         status_changed: Whether the bridge's report differs from that of the tick before in more
@@ -155,6 +156,7 @@ class Commands:
     """
 
     windows: tuple[tuple[str, TrajectoryWindow], ...]
+    positions: tuple[tuple[str, npt.NDArray[np.float64]], ...]
     twists: tuple[tuple[str, tuple[float, float, float]], ...]
     commanded: CommandedSample | None
     status_changed: bool

@@ -240,6 +240,11 @@ class Execution:
                 windows.append((gripper.spec.name, window))
         return windows
 
+    def positions(self) -> list[tuple[str, FloatArray]]:
+        """The joint positions to stream now."""
+        assert self.setpoint is not None  # the commander is active
+        return self.arm.positions(self.setpoint.position)
+
     def twists(self) -> list[tuple[str, Twist]]:
         """The base velocities to send now."""
         return [(base.spec.name, base.twist()) for base in self._bases]

@@ -30,7 +30,7 @@ class ArmLayout:
     Attributes:
         columns: Their places in the action vector. Shape (N,).
         names: Joint names, in that order.
-        groups: For each joint trajectory controller its output and its part of the N columns.
+        groups: For each controller of joint positions its output and its part of the N columns.
         latency_ns: Actuation latency of the group, the largest of its outputs, in [ns].
     """
 
@@ -51,13 +51,14 @@ class ArmLayout:
         groups: list[tuple[OutputSpec, slice]] = []
         for part in spec.action_space().slices:
             output = _output(spec, part.name)
+            streamed = output.controller == "forward_position" and part.kind == "position"
             if part.kind not in ("position", "binary", "gripper", "velocity") or not (
-                output.controller == "joint_trajectory" or output.is_twist
+                output.controller == "joint_trajectory" or output.is_twist or streamed
             ):
                 raise OutputError(
                     f"action slice '{part.name}' ({part.kind} to {output.controller}) cannot be "
-                    "driven; expected position, binary or gripper to joint_trajectory, or velocity "
-                    "to twist_stamped or twist. Use such a controller"
+                    "driven; expected position, binary or gripper to joint_trajectory, position to "
+                    "forward_position, or velocity to twist_stamped or twist. Use such a controller"
                 )
             if part.kind == "position":
                 groups.append((output, slice(len(columns), len(columns) + len(part.names))))
@@ -83,6 +84,15 @@ class ArmLayout:
                 ),
             )
             for output, part in self.groups
+            if output.controller == "joint_trajectory"
+        ]
+
+    def positions(self, position: FloatArray) -> list[tuple[str, FloatArray]]:
+        """Cut the group's position (N,) into one for each controller that is streamed to."""
+        return [
+            (output.name, position[part])
+            for output, part in self.groups
+            if output.controller == "forward_position"
         ]
 
 

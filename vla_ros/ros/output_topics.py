@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
+from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.robot.commands import Commands
 from vla_ros.robot.spec import RobotSpec
+from vla_ros.ros.conversions.arrays import packed
 from vla_ros.ros.conversions.bridge import twist_msg, twist_stamped_msg
 from vla_ros.ros.conversions.trajectory import trajectory_msg
 from vla_ros.ros.lifecycle import VlaNode
 
-_TYPES: dict[str, type[Any]] = {"twist": Twist, "twist_stamped": TwistStamped}
+_TYPES: dict[str, type[Any]] = {
+    "forward_position": Float64MultiArray,
+    "twist": Twist,
+    "twist_stamped": TwistStamped,
+}
 
 
 class OutputTopics:
@@ -41,6 +47,8 @@ class OutputTopics:
         for name, window in commands.windows:
             joints = self._spec.output(name).joints
             self._publishers[name].publish(trajectory_msg(window, joints))
+        for name, position in commands.positions:
+            self._publishers[name].publish(Float64MultiArray(data=packed(position, "d")))
         for name, velocity in commands.twists:
             if self._spec.output(name).controller == "twist_stamped":
                 message: Any = twist_stamped_msg(velocity, now_ns, self._spec.base_frame)

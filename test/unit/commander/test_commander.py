@@ -492,3 +492,19 @@ def test_outputs_that_cannot_be_driven_are_refused():
     values["action"] = [values["action"][0] | {"names": ["x", "yaw"]}]
     with pytest.raises(OutputError, match="forward_velocity"):
         Commander(RobotSpec.model_validate(values))
+
+
+def test_a_forward_controller_is_streamed_the_limited_position_each_period():
+    outputs = arm().model_dump()["outputs"]
+    outputs[0]["controller"] = "forward_position"
+    bench = Bench(arm(outputs=outputs))
+    bench.start()
+    bench.send()
+    for commands in bench.ticks(60):
+        ((name, position),) = commands.positions
+        assert name == "arm"
+        np.testing.assert_array_equal(position, commands.commanded.action[:2])
+    assert "arm" not in [name for name, _ in bench.windows]
+    np.testing.assert_allclose(bench.arm, [0.2, 0.15], atol=0.005)
+    bench.commander.take_over("teleop", 10_000 * MS, bench.now, bench.steady)
+    assert bench.ticks(60)[-1].positions == ()
