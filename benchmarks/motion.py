@@ -1,0 +1,227 @@
+"""What a robot feels of inference latency: seams, jerk, path, lag, pauses and reaction.
+
+Closed loop in simulated time (`motion_loop`): 50 rows at 50 Hz from a policy that acts on the
+observed state and whose samples carry noise, three joints up to 1.57 rad/s, a trajectory controller
+with the rules of ros2_control's, read at 500 Hz. ``naive`` clients switch to each chunk when it
+arrives: one counts rows from the arrival, one takes the row that is due.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import Goal, arguments, at_most, finish
+from benchmarks.motion_loop import (
+    LIMITS,
+    PERIOD_NS,
+    ROWS,
+    Array,
+    Loop,
+    Naive,
+    Ours,
+    Reference,
+    Trace,
+    sines,
+)
+
+SECONDS, SETTLED_S, TICK_S = 6.0, 2.0, PERIOD_NS * 1e-9
+LATENCIES_MS = (0, 100, 200, 400, 590, 800)
+CHUNK_MS = ROWS * 20
+JUMP_RAD, NEAR_RAD, JUMP_AT_S = 0.1, 0.03, 2.5
+WAYS: dict[str, Callable[[Reference, float, int], Loop]] = {
+    "sync": lambda r, latency_s, seed: Ours(r, latency_s, seed, "sync"),
+    "blend": lambda r, latency_s, seed: Ours(r, latency_s, seed, "blend"),
+    "ensemble": lambda r, latency_s, seed: Ours(r, latency_s, seed, "ensemble"),
+    "rtc": lambda r, latency_s, seed: Ours(r, latency_s, seed, "rtc"),
+    "naive": lambda r, latency_s, seed: Naive(r, latency_s, seed, skip=False),
+    "naive, due row": lambda r, latency_s, seed: Naive(r, latency_s, seed, skip=True),
+}
+GOALS_FOR = ("blend", "rtc")
+
+
+def lag_and_rms(trace: Trace) -> tuple[float, float]:
+    """The lag in [s] at which the path is closest to the reference, and how close in [rad]."""
+    settled = trace.t_s > SETTLED_S
+    t, p = trace.t_s[settled], trace.position[settled]
+    lags = np.arange(-0.1, 1.2, 0.005)
+    rms = [float(np.sqrt(np.square(p - sines(t - lag)).mean())) for lag in lags]
+    return float(lags[int(np.argmin(rms))]), min(rms)
+
+
+def measure(trace: Trace) -> dict[str, float]:
+    """Figures of one run; seam: the switch of plans and three ticks after it."""
+    fine_v = np.diff(trace.position, axis=0) / np.diff(trace.t_s)[:, None]
+    t, p = trace.t_s[::5], trace.position[::5]
+    v = np.diff(p, axis=0) / TICK_S
+    a = np.diff(v, axis=0) / TICK_S
+    jump = np.abs(np.diff(a, axis=0)).max(axis=1)
+    at = t[2:-1]
+    near = np.zeros(len(at), dtype=bool)
+    for takeover in trace.takeovers_s:
+        near |= (at > takeover - 1.5 * TICK_S) & (at < takeover + 3.5 * TICK_S)
+    settled = at > SETTLED_S
+    step = np.abs(np.diff(fine_v, axis=0)).max(axis=1)
+    wanted = np.linalg.norm(np.gradient(sines(t), TICK_S, axis=0), axis=1)[:-1]
+    speed = np.linalg.norm(v, axis=1)
+    asks = (wanted > 0.1 * wanted.max()) & (t[:-1] > SETTLED_S)
+    lag, rms = lag_and_rms(trace)
+    inside = jump[~near & settled]
+    return {
+        "seam / within [1]": float(
+            np.percentile(jump[near & settled], 99) / np.percentile(inside, 99)
+        )
+        if inside.size > 20 and (near & settled).any()
+        else float("nan"),
+        "velocity step [rad/s]": float(step[trace.t_s[1:-1] > SETTLED_S].max()),
+        "peak jerk [rad/s3]": float(jump[settled].max() / TICK_S),
+        "lag [ms]": lag * 1e3,
+        "path rms [mrad]": rms * 1e3,
+        "slow ticks [%]": 100.0 * float((speed < 0.1 * wanted)[asks].mean()),
+        "slowed [1]": trace.stretch,
+        "stopped": float(bool(trace.fault)),
+    }
+
+
+def recovery(way: str, latency_s: float, seeds: int) -> tuple[float, float]:
+    """From a jump of the target at a random phase until the robot is first near, in [s].
+
+    Returns:
+        Mean over seeds, and the mean without the time until the first chunk that knew of it.
+    """
+    total, after = [], []
+    for seed in range(seeds):
+        phase = float(np.random.default_rng(seed).uniform(0.0, max(latency_s, 0.2)))
+        jump_s = JUMP_AT_S + phase
+        loop = WAYS[way](lambda t: np.zeros((len(t), 3)), latency_s, seed)
+        loop.knows_after_ns = round(jump_s * 1e9)
+        calm, moved = loop.policy.reference, _jumped()
+
+        def seen(t: Array, loop: Loop = loop, calm: Any = calm, moved: Any = moved) -> Array:
+            return moved(t) if loop.policy.seen_ns >= loop.knows_after_ns else calm(t)
+
+        loop.policy.reference = seen
+        trace = loop.run(jump_s + 2.2 * latency_s + 1.0)
+        near = np.abs(trace.position - JUMP_RAD).max(axis=1) < NEAR_RAD
+        reached = float(trace.t_s[int(np.argmax(near))]) if near.any() else float("inf")
+        total.append(reached - jump_s)
+        after.append(reached - (trace.answers_s[0] if trace.answers_s else float("nan")))
+    return float(np.mean(total)), float(np.mean(after))
+
+
+def _jumped() -> Callable[[Array], Array]:
+    return lambda t: np.full((len(t), 3), JUMP_RAD)
+
+
+def plot(traces: dict[tuple[str, int], Trace], path: Path, latency_ms: int) -> None:
+    """Position, velocity and acceleration of one joint, naive beside rtc."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    shown = (("naive", "naive: switch at arrival", "#d1495b"), ("rtc", "vla_ros, rtc", "#00798c"))
+    figure, axes = plt.subplots(3, 2, figsize=(11, 6.4), sharex=True, sharey="row")
+    for column, (way, title, colour) in zip(axes.T, shown, strict=True):
+        trace = traces[way, latency_ms]
+        t, p = trace.t_s[::5], trace.position[::5, 0]
+        v = np.gradient(p, TICK_S)
+        a = np.gradient(v, TICK_S)
+        reference = sines(t)[:, 0]
+        curves = (reference, np.gradient(reference, TICK_S))
+        for axis, values in zip(column, (p, v, a), strict=True):
+            axis.plot(t, values, color=colour, lw=1.4)
+            for takeover in trace.takeovers_s:
+                axis.axvline(takeover, color="0.85", lw=0.8, zorder=0)
+            axis.set_xlim(2.0, min(5.0, trace.t_s[-1]))
+        for axis, values in zip(column, curves, strict=False):
+            axis.plot(t, values, color="0.25", lw=1.0, ls=(0, (4, 3)), label="reference")
+        column[0].set_title(title, loc="left", color=colour, fontweight="bold")
+        column[2].axhline(LIMITS.acceleration[0], color="0.6", lw=0.8, ls=":")
+        column[2].axhline(-LIMITS.acceleration[0], color="0.6", lw=0.8, ls=":")
+        column[2].set_xlabel("time [s]   (grey lines: a chunk takes over)")
+    for axis, label in zip(
+        axes[:, 0], ("position [rad]", "velocity [rad/s]", "acceleration [rad/s²]"), strict=True
+    ):
+        axis.set_ylabel(label)
+    axes[0, 1].legend(loc="lower left", frameon=False)
+    axes[1, 0].set_ylim(-4.0, 4.0)
+    axes[2, 0].set_ylim(-40.0, 40.0)
+    figure.suptitle(
+        f"One joint, 50-row chunks at 50 Hz, {latency_ms} ms of inference", x=0.01, ha="left"
+    )
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+
+
+def goals_of(figures: dict[tuple[str, int], dict[str, float]], way: str) -> list[Goal]:
+    """The goals, for a way of joining chunks."""
+    mine = {latency: row for (name, latency), row in figures.items() if name == way}
+    short = [row for latency, row in mine.items() if latency < 0.45 * CHUNK_MS]
+    going = [row for latency, row in mine.items() if latency < 0.6 * CHUNK_MS]
+    rms0, lag0 = mine[0]["path rms [mrad]"], mine[0]["lag [ms]"]
+    return [
+        at_most(
+            f"{way}: seam acceleration jump / within-chunk p99, latency < 600 ms",
+            1.2,
+            max(row["seam / within [1]"] for row in going),
+        ),
+        at_most(
+            f"{way}: velocity step in 2 ms [rad/s]",
+            0.15,
+            max(row["velocity step [rad/s]"] for row in mine.values()),
+        ),
+        at_most(
+            f"{way}: path rms / zero-latency run, latency < 450 ms",
+            1.1,
+            max(row["path rms [mrad]"] for row in short) / rms0,
+        ),
+        at_most(
+            f"{way}: added lag [ms], latency < 450 ms",
+            10.0,
+            max(row["lag [ms]"] for row in short) - lag0,
+        ),
+        at_most(
+            f"{way}: slow ticks [%], latency < 600 ms",
+            0.0,
+            max(row["slow ticks [%]"] for row in going),
+        ),
+        at_most(
+            f"{way}: recovery after the first chunk that knows [s], latency < 450 ms",
+            0.25,
+            max(row["recovery, after [s]"] for row in short),
+        ),
+    ]
+
+
+def main() -> int:
+    """Run the table."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--plot", type=Path, help="draw naive beside rtc here")
+    options = parser.parse_args()
+    latencies = (0, 400) if options.quick else LATENCIES_MS
+    seconds, seeds = (4.0, 1) if options.quick else (SECONDS, 4)
+    traces: dict[tuple[str, int], Trace] = {}
+    figures: dict[tuple[str, int], dict[str, float]] = {}
+    rows: list[dict[str, Any]] = []
+    for way, make in WAYS.items():
+        for latency in latencies:
+            trace = make(sines, latency * 1e-3, 1).run(seconds)
+            row = measure(trace)
+            total, after = recovery(way, latency * 1e-3, seeds)
+            row |= {"recovery [s]": total, "recovery, after [s]": after}
+            traces[way, latency], figures[way, latency] = trace, row
+            rows.append({"way": way, "latency [ms]": latency, **row})
+    goals = [goal for way in GOALS_FOR for goal in goals_of(figures, way)]
+    if options.plot is not None:
+        plot(traces, options.plot, 400)
+    return finish("Motion under latency (simulated time)", rows, goals, options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
