@@ -1,0 +1,92 @@
+"""The scripted expert and nano keep the contract of every policy."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+
+from contract import PolicyContract
+from tiny_demos import write_tiny_checkpoint
+
+from vla_ros.policy.nano_policy import NanoPolicy
+from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
+from vla_ros.sim.expert_policy import ExpertPolicy
+from vla_ros.sim.robot import SimRobot
+from vla_ros.spaces import Observation, TimeContract
+
+PROMPT = "put the red cube in the blue bin"
+JOINTS = tuple(f"joint{k}" for k in range(1, 7))
+
+
+def request_at(t_ns: int, spec: PolicySpec) -> PolicyRequest:
+    rng = np.random.default_rng(3)
+    images = {
+        key: rng.integers(0, 255, (*spec.image_size, 3), np.uint8) for key in spec.camera_keys
+    }
+    return PolicyRequest(
+        observation=Observation(
+            seq=0,
+            t_obs_ns=t_ns,
+            start_ns=t_ns,
+            images=images,
+            image_stamps_ns=dict.fromkeys(images, t_ns),
+            state=rng.normal(size=len(spec.state_names)),
+            state_stamp_ns=t_ns,
+            streams=(),
+        ),
+        prompt=PROMPT,
+        seed=4,
+    )
+
+
+class TestExpertKeepsThePolicyContract(PolicyContract):
+    @pytest.fixture
+    def policy(self):
+        spec = PolicySpec(
+            name="expert",
+            model_id="scripted",
+            camera_keys=(),
+            image_size=(1, 1),
+            state_names=(*JOINTS, "finger_joint"),
+            action_names=(*JOINTS, "gripper"),
+            horizon=16,
+            contract=TimeContract(
+                image_latency_ns={},
+                state_at="capture",
+                action_offset_ns=0,
+                dt_ns=50_000_000,
+                interpolation="linear",
+            ),
+        )
+        policy = ExpertPolicy(spec, noise_rad=0.002)
+        policy.push_truth(SimRobot(seed=3).truth())
+        return policy
+
+    @pytest.fixture
+    def request_(self, policy):
+        return request_at(next(iter(policy._truths)), policy.spec)
+
+
+class TestNanoKeepsThePolicyContract(PolicyContract):
+    @pytest.fixture
+    def policy(self, tmp_path):
+        write_tiny_checkpoint(tmp_path / "nano", tmp_path / "data")
+        return NanoPolicy(tmp_path / "nano")
+
+    @pytest.fixture
+    def request_(self, policy):
+        return request_at(0, policy.spec)
+
+    def test_a_guided_chunk_keeps_to_the_plan_where_it_counts(self, policy, request_):
+        free = policy.infer(request_)
+        plan = free + np.where(np.arange(free.shape[1]) < 6, 0.05, 0.0)
+        weights = np.where(np.arange(len(plan)) < 3, 1.0, 0.0)
+        guidance = Guidance(actions=plan, weights=weights)
+        guided = policy.infer(replace(request_, guidance=guidance))
+        assert np.abs(guided - plan)[:3].mean() < 0.5 * np.abs(free - plan)[:3].mean()
