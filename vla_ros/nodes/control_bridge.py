@@ -69,7 +69,7 @@ class ControlBridge(VlaNode[Parameters]):
         info = robot_spec_msg(self.spec, text)
         self.publisher(RobotSpecInfo, "robot_spec", "latched").publish(info)
         self._people = BridgeServices(
-            self, lambda: self.commander, self._steady_ns, self._publish_status
+            self, lambda: self.commander, self.clock.alive_ns, self._publish_status
         )
         self._go_to = GoToServer(self, lambda: self.commander, self.clock.now_ns)
         self.on_release(self._go_to.destroy)
@@ -114,16 +114,12 @@ class ControlBridge(VlaNode[Parameters]):
 
     # Time.
 
-    def _steady_ns(self) -> int:
-        """In lockstep silence is measured in simulated time: nobody is late there."""
-        return self.clock.now_ns() if self.parameters.lockstep else self.clock.steady_ns()
-
     def _on_jump(self, jump_ns: int) -> None:
         self.get_logger().warning(f"ROS time jumped by {jump_ns / 1e9:.3f} s: holding")
         self.commander.clock_jump(self.get_clock().now().nanoseconds)
 
     def _watch_clock(self) -> None:
-        self.commander.watch_clock(self._steady_ns())
+        self.commander.watch_clock(self.clock.alive_ns())
 
     # Inputs.
 
@@ -138,7 +134,7 @@ class ControlBridge(VlaNode[Parameters]):
         if heard is None:
             return
         self._diagnostics.event("joint states", self.clock.now_ns() - heard[0])
-        refusal = self.commander.joint_state(*heard, self.clock.now_ns(), self._steady_ns())
+        refusal = self.commander.joint_state(*heard, self.clock.now_ns(), self.clock.alive_ns())
         if refusal is not None:
             self.get_logger().warning(refusal.text, throttle_duration_sec=1.0)
 
@@ -156,7 +152,7 @@ class ControlBridge(VlaNode[Parameters]):
             self._refused(Refusal(reason="shape", text=str(error)))
             return
         self._diagnostics.event("chunk", self.clock.now_ns() - plan.t_obs_ns)
-        self._refused(self.commander.accept(plan, self.clock.now_ns(), self._steady_ns()))
+        self._refused(self.commander.accept(plan, self.clock.now_ns(), self.clock.alive_ns()))
 
     def _refused(self, refusal: Refusal | None) -> None:
         if refusal is not None:
@@ -168,7 +164,7 @@ class ControlBridge(VlaNode[Parameters]):
     def _tick(self) -> None:
         now_ns = self.clock.now_ns()
         self._diagnostics.event("control period")
-        commands = self.commander.tick(now_ns, self._steady_ns())
+        commands = self.commander.tick(now_ns, self.clock.alive_ns())
         self._outputs.send(commands, now_ns)
         if commands.commanded is not None:
             self._commanded.publish(commanded_msg(commands.commanded, self.spec.base_frame))

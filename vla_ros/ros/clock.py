@@ -52,8 +52,15 @@ class NodeClock:
                 return now_ns, steady_ns
 
     def steady_ns(self) -> int:
-        """Steady time: is anybody alive? In lockstep the ticks: there the barrier is what waits."""
-        return self._tick_ns if self._lockstep else time.monotonic_ns()
+        """Steady time."""
+        return time.monotonic_ns()
+
+    def alive_ns(self) -> int:
+        """The time in which silence is measured: steady time, but ticks in lockstep.
+
+        Nobody is late there; the barrier has its own patience, and names who is silent.
+        """
+        return self._tick_ns if self._lockstep else self.steady_ns()
 
     def set_ns(self, t_ns: int) -> None:
         """Moves lockstep time; called by the participant at each tick."""
