@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 
 from serving import Serving, Small, request_with
-from test_contract import request_at
+from test_policies_keep_the_contract import request_at
 from tiny_demos import write_tiny_checkpoint
 
 from vla_ros.policy.load import load_policy
