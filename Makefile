@@ -32,7 +32,7 @@ test: setup
 	@$(ENV) python -m pytest test $(ARGS)
 
 check: lint
-	@$(ENV) python -m pytest test/unit -m "not slow" $(ARGS)
+	@$(ENV) python -m pytest test/unit -m "not slow" -n 2 $(ARGS)
 
 lint: setup
 	@$(ENV) ruff check $(wildcard $(SOURCES))
