@@ -1,6 +1,6 @@
 """Plans on the stamp timeline: joining, scheduling and fencing chunks of actions."""
 
-from vla_ros.chunks.aggregate import BlendWeights, blend, new_share, resample
+from vla_ros.chunks.aggregate import BlendWeights, blend, new_share, resample, standing
 from vla_ros.chunks.delay import ResponseTime
 from vla_ros.chunks.fence import Fence, Refusal, RefusalReason
 from vla_ros.chunks.plan import Aggregation, Interpolation, Plan
@@ -20,4 +20,5 @@ __all__ = [
     "blend",
     "new_share",
     "resample",
+    "standing",
 ]

@@ -5,8 +5,13 @@ it is resampled there first, each kind of element in its own way, then weighed a
 
 The ``ensemble`` weights are those of temporal ensembling (Zhao et al., 2023, "Learning Fine-Grained
 Bimanual Manipulation with Low-Cost Hardware", arXiv:2304.13705): the i-th oldest prediction of an
-instant counts ``exp(-m * i)``. The old plan already is such an average of ``n`` chunks, so the
-newest one's share is ``w_n / (w_0 + ... + w_n)`` and no history of chunks is kept.
+instant counts ``exp(-m * i)``. The old plan already is such an average, so it is enough to know
+what it counts in all, its standing; no history of chunks is kept.
+
+What differs: in the paper a prediction counts in full up to its last row, and the average steps
+there to what is left. Here its weight fades out over the last ``ramp_ns`` of its chunk. At instants
+where no contributor is that close to its end the weights are the paper's; ``ramp_ns=0`` makes all
+of them the paper's.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from vla_ros.chunks.plan import Plan
+from vla_ros.chunks.plan import Interpolation, Plan
 from vla_ros.spaces.vectors import VectorSpace
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,7 +36,8 @@ class BlendWeights:
         kind: ``linear``: the new chunk's share grows from 0 where it takes over to 1 after
             ``ramp_ns``, or at the end of the overlap where that comes first; ``ensemble``: the
             share depends on how many chunks already met at a row; ``average``: it is ``share``.
-        ramp_ns: Length of the linear ramp in [ns].
+        ramp_ns: Length of the linear ramp; in the other kinds, how long before the end of a chunk
+            its weight begins to fade out. In [ns].
         m: Decay of ``ensemble``: larger values trust old chunks more.
         share: Of the new chunk in ``average``; 1 takes the newest only.
     """
@@ -80,12 +86,21 @@ def resample(
     return result
 
 
+def standing(
+    weights: BlendWeights, rows: int, dt_ns: int, interpolation: Interpolation
+) -> FloatArray:
+    """What a chunk counts by itself at each of its rows: 1, fading to 0 at its end. Shape (T,)."""
+    last = rows - (interpolation == "linear")
+    return _fading(dt_ns * (last - np.arange(rows)), weights.ramp_ns)
+
+
 def new_share(
     weights: BlendWeights,
     due_ns: npt.NDArray[np.int64],
     from_ns: int,
     old_end_ns: int,
-    merged: npt.NDArray[np.int64],
+    old: FloatArray,
+    new: FloatArray,
 ) -> FloatArray:
     """Share of the new chunk at each of its rows, in [0, 1]; 1 where the old plan is over.
 
@@ -94,20 +109,22 @@ def new_share(
         due_ns: Due time of the new chunk's rows. Shape (T,).
         from_ns: When the new chunk takes over, in [ns].
         old_end_ns: When the old plan ends, in [ns].
-        merged: How many chunks the old plan is an average of, at each of those rows. Shape (T,).
+        old: Standing of the old plan at those rows. Shape (T,).
+        new: Standing of the new chunk. Shape (T,).
 
     Returns:
         Shape (T,).
     """
+    left_ns = old_end_ns - due_ns
     if weights.kind == "linear":
         ramp_ns = max(1, min(weights.ramp_ns, old_end_ns - from_ns))
         share = np.clip((due_ns - from_ns) / ramp_ns, 0.0, 1.0)
     elif weights.kind == "average":
-        share = np.full(len(due_ns), weights.share)
+        share = 1.0 - (1.0 - weights.share) * _fading(left_ns, weights.ramp_ns)
     else:
-        oldest_first = np.exp(-weights.m * np.arange(int(merged.max(initial=1)) + 1))
-        share = (oldest_first / np.cumsum(oldest_first))[merged]
-    return np.where(due_ns >= old_end_ns, 1.0, share)
+        total = np.exp(weights.m) * old + new
+        share = np.divide(new, total, out=np.ones_like(new), where=total > 0.0)
+    return np.where(left_ns <= 0, 1.0, share)
 
 
 def blend(
@@ -115,13 +132,13 @@ def blend(
     start_ns: int,
     dt_ns: int,
     old: Plan,
-    old_merged: npt.NDArray[np.int64],
+    old_standing: FloatArray,
     *,
     space: VectorSpace,
     weights: BlendWeights,
     from_ns: int,
     delay_ns: int = 0,
-) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+) -> tuple[FloatArray, FloatArray]:
     """Average a new chunk with the plan in force, on the new chunk's grid.
 
     Binary elements are never averaged: the newest wins.
@@ -131,23 +148,30 @@ def blend(
         start_ns: Due time of its row 0, in [ns].
         dt_ns: Its step, in [ns].
         old: The plan in force.
-        old_merged: How many chunks each of its rows is an average of. Shape (T_old,).
+        old_standing: What it counts at each of its rows. Shape (T_old,).
         space: Meaning of the columns.
         weights: How to weigh.
         from_ns: When the new chunk takes over, in [ns].
         delay_ns: How much later than its stamps the old plan is being executed, in [ns].
 
     Returns:
-        The blended chunk, shape (T, A), and how many chunks met at each of its rows, shape (T,).
+        The blended chunk, shape (T, A), and what it counts at each of its rows, shape (T,).
     """
     rows = len(new)
     due_ns = start_ns + dt_ns * np.arange(rows, dtype=np.int64)
     old_end_ns = old.end_ns + delay_ns
-    at = np.round((due_ns - old.start_ns - delay_ns) / old.dt_ns).astype(np.int64)
-    merged = old_merged[np.clip(at, 0, old.horizon - 1)]
-    share = new_share(weights, due_ns, from_ns, old_end_ns, merged)[:, None]
+    at = (due_ns - old.start_ns - delay_ns) / old.dt_ns
+    counts = np.interp(at, np.arange(old.horizon), old_standing) * (due_ns < old_end_ns)
+    own = standing(weights, rows, dt_ns, old.interpolation)
+    share = new_share(weights, due_ns, from_ns, old_end_ns, counts, own)[:, None]
     there = resample(old, space, start_ns, dt_ns, rows, delay_ns)
     blended = share * new + (1.0 - share) * there
     newest = space.mask("binary")
     blended[:, newest] = new[:, newest]
-    return blended, np.where(due_ns >= old_end_ns, 1, merged + 1)
+    return blended, np.exp(weights.m) * counts + own
+
+
+def _fading(left_ns: npt.NDArray[np.int64], ramp_ns: int) -> FloatArray:
+    """1, going smoothly to 0 while the last ``ramp_ns`` of ``left_ns`` pass."""
+    u = np.clip(left_ns / max(ramp_ns, 1), 0.0, 1.0)
+    return u * u * (3.0 - 2.0 * u)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vla_ros.chunks import Aggregation, BlendWeights, Joining, Plan, blend, resample
+from vla_ros.chunks import Aggregation, BlendWeights, Joining, Plan, blend, resample, standing
 from vla_ros.chunks.rtc import furthest_delay, soft_mask
 from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import Guidance, PolicySpec
@@ -31,12 +31,12 @@ class Executed:
 
     Attributes:
         plan: As it was published.
-        merged: How many chunks each of its rows is an average of. Shape (T,).
+        standing: What each of its rows counts against a new chunk's. Shape (T,).
         delay_ns: How much later than its stamps it is executed, in [ns].
     """
 
     plan: Plan
-    merged: npt.NDArray[np.int64]
+    standing: FloatArray
     delay_ns: int = 0
 
     @property
@@ -140,16 +140,17 @@ class Joiner:
         start_ns: int,
         dt_ns: int,
         valid_from_ns: int,
-    ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-        """The rows to publish, shape (T, A), and how many chunks met at each of them, (T,)."""
+    ) -> tuple[FloatArray, FloatArray]:
+        """The rows to publish, shape (T, A), and what each of them counts from now on, (T,)."""
         if before is None or ask.aggregation != "blend":
-            return chunk, np.ones(len(chunk), dtype=np.int64)
+            held = self._spec.contract.interpolation
+            return chunk, standing(self._weights, len(chunk), dt_ns, held)
         return blend(
             chunk,
             start_ns,
             dt_ns,
             before.plan,
-            before.merged,
+            before.standing,
             space=self._space,
             weights=self._weights,
             from_ns=valid_from_ns,

@@ -148,7 +148,7 @@ class PolicyRunner:
         self._jobs = 0
         self._seq = 0
         self._plan: Plan | None = None
-        self._merged = np.ones(spec.horizon, dtype=np.int64)
+        self._standing = np.ones(spec.horizon)
         self._delay_ns = 0
         self._last_start_ns: int | None = None
         self._stats = RunStats()
@@ -348,7 +348,7 @@ class PolicyRunner:
         before, delay_ns = self._plan, self._delay_ns
         valid_from_ns = self._schedule.valid_from_ns(publish_ns, before, delay_ns)
         late = self._schedule.late(valid_from_ns, before, delay_ns)
-        chunk, merged = self._joiner.join(
+        chunk, standing = self._joiner.join(
             chunk, job.ask, self._executed, start_ns, job.dt_ns, valid_from_ns
         )
         rows = self._schedule.executed_rows(len(chunk), start_ns, job.dt_ns, publish_ns)
@@ -371,7 +371,7 @@ class PolicyRunner:
         )
         self._seq += 1
         self._response.add(publish_ns + self._schedule.period_ns - job.inference_start_ns)
-        self._plan, self._merged, self._delay_ns = plan, merged[:rows], 0
+        self._plan, self._standing, self._delay_ns = plan, standing[:rows], 0
         self._stats = RunStats(
             chunks=self._stats.chunks + 1,
             late_chunks=self._stats.late_chunks + int(late),
@@ -400,7 +400,7 @@ class PolicyRunner:
     def _executed(self) -> Executed | None:
         if self._plan is None:
             return None
-        return Executed(plan=self._plan, merged=self._merged, delay_ns=self._delay_ns)
+        return Executed(plan=self._plan, standing=self._standing, delay_ns=self._delay_ns)
 
     def _stretched(self, dt_ns: int, age_ns: int, response_ns: int | None) -> int:
         """The step of the rows of an inference that starts now, in [ns]."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vla_ros.chunks import BlendWeights, Plan, Schedule, blend, new_share, resample
+from vla_ros.chunks import BlendWeights, Plan, Schedule, blend, new_share, resample, standing
 from vla_ros.spaces import VectorSpace
 
 MS = 1_000_000
@@ -103,56 +103,87 @@ def test_a_plan_that_runs_late_is_read_late():
 
 def test_the_linear_share_grows_from_the_takeover_to_the_end_of_the_overlap():
     due = np.arange(6, dtype=np.int64) * DT
-    ones = np.ones(6, dtype=np.int64)
-    share = new_share(BlendWeights(ramp_ns=10**12), due, DT, 5 * DT, ones)
+    ones = np.ones(6)
+    share = new_share(BlendWeights(ramp_ns=10**12), due, DT, 5 * DT, ones, ones)
     np.testing.assert_allclose(share, [0, 0, 0.25, 0.5, 0.75, 1])
-    share = new_share(BlendWeights(ramp_ns=2 * DT), due, DT, 5 * DT, ones)
+    share = new_share(BlendWeights(ramp_ns=2 * DT), due, DT, 5 * DT, ones, ones)
     np.testing.assert_allclose(share, [0, 0, 0.5, 1, 1, 1])
+
+
+def joined(values, weights, *, every_rows=0, rows=4) -> tuple[Plan, np.ndarray]:
+    """Chunks of one value each, the next one ``every_rows`` later, each joined to those before."""
+    current = counts = None
+    for k, value in enumerate(values):
+        chunk, start_ns = columns([value] * rows, [0] * rows, [0] * rows), k * every_rows * DT
+        if current is None:
+            counts = standing(weights, rows, DT, "linear")
+        else:
+            chunk, counts = blend(
+                chunk,
+                start_ns,
+                DT,
+                current,
+                counts,
+                space=SPACE,
+                weights=weights,
+                from_ns=start_ns,
+            )
+        current = plan(chunk, start_ns=start_ns)
+    return current, counts
 
 
 def test_ensemble_weighs_every_chunk_that_met_at_a_row_as_the_paper_does():
     """Three chunks, merged one by one, equal the exponentially weighted mean of all three."""
-    weights = BlendWeights(kind="ensemble", m=0.3)
     values = [1.0, 5.0, 2.0]
-    current, merged = plan(columns([values[0]] * 4, [0] * 4, [0] * 4)), np.ones(4, dtype=np.int64)
-    for value in values[1:]:
-        rows, merged = blend(
-            columns([value] * 4, [0] * 4, [0] * 4),
-            0,
-            DT,
-            current,
-            merged,
-            space=SPACE,
-            weights=weights,
-            from_ns=0,
-        )
-        current = plan(rows)
+    current, _ = joined(values, BlendWeights(kind="ensemble", m=0.3))
     expected = np.average(values, weights=np.exp(-0.3 * np.arange(3)))
     np.testing.assert_allclose(current.actions[:3, 0], expected)
-    assert merged[0] == 3
+
+
+@pytest.mark.parametrize("m", [0.0, 0.01, 0.3, -0.1])
+def test_the_paper_s_weights_hold_wherever_no_contributor_is_about_to_end(m):
+    values, ramp_rows = [1.0, 5.0, 2.0, -3.0], 4
+    weights = BlendWeights(kind="ensemble", m=m, ramp_ns=ramp_rows * DT)
+    current, _ = joined(values, weights, every_rows=3, rows=20)
+    # The last chunk begins at row 9 of the first, whose fading begins 4 rows before its row 19.
+    whole = np.average(values, weights=np.exp(-m * np.arange(4)))
+    np.testing.assert_allclose(current.actions[: 19 - 9 - ramp_rows + 1, 0], whole)
+    assert abs(current.actions[19 - 9 - ramp_rows + 2, 0] - whole) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["linear", "ensemble", "average"])
+def test_where_an_old_plan_ends_inside_the_new_chunk_the_average_does_not_step(kind):
+    weights = BlendWeights(kind=kind, ramp_ns=10 * DT, m=0.01)
+    for values in ([0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0]):
+        current, _ = joined(values, weights, every_rows=8, rows=50)
+        steps = np.abs(np.diff(current.actions[:, 0]))
+        # A fade over 10 rows moves 0.15 of the way at its steepest, a sudden end at least half.
+        assert steps.max() <= 0.151
+        assert current.actions[-1, 0] == values[-1]
 
 
 def test_rows_after_the_old_plan_are_the_new_ones_alone():
     old = plan(columns([0] * 4, [0] * 4, [0] * 4))
-    rows, merged = blend(
+    weights = BlendWeights(kind="ensemble", m=0.0, ramp_ns=0)
+    rows, counts = blend(
         columns([1] * 6, [0] * 6, [0] * 6),
         DT,
         DT,
         old,
-        np.ones(4, dtype=np.int64),
+        np.ones(4),
         space=SPACE,
-        weights=BlendWeights(kind="ensemble"),
+        weights=weights,
         from_ns=DT,
     )
     np.testing.assert_allclose(rows[2:, 0], 1.0)
-    assert (rows[:2, 0] < 1.0).all()
-    np.testing.assert_array_equal(merged, [2, 2, 1, 1, 1, 1])
+    np.testing.assert_allclose(rows[:2, 0], 0.5)
+    np.testing.assert_array_equal(counts, [2, 2, 1, 1, 1, 0])
 
 
 @given(
     old=st.lists(st.floats(-3, 3), min_size=4, max_size=4),
     new=st.lists(st.floats(-3, 3), min_size=4, max_size=4),
-    kind=st.sampled_from(["linear", "ensemble"]),
+    kind=st.sampled_from(["linear", "ensemble", "average"]),
 )
 def test_a_blend_lies_between_its_chunks_and_the_gripper_is_the_newest(old, new, kind):
     grip_new = np.array([0, 1, 0, 1])
@@ -161,7 +192,7 @@ def test_a_blend_lies_between_its_chunks_and_the_gripper_is_the_newest(old, new,
         0,
         DT,
         plan(columns(old, [0] * 4, 1 - grip_new)),
-        np.ones(4, dtype=np.int64),
+        np.ones(4),
         space=SPACE,
         weights=BlendWeights(kind=kind),
         from_ns=0,

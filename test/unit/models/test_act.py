@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vla_ros.chunks.aggregate import BlendWeights, new_share
+from vla_ros.chunks import BlendWeights, Plan, blend, standing
 from vla_ros.policy.models.act import Act, act_loss
 from vla_ros.policy.models.act_layers import ActSizes
+from vla_ros.spaces import VectorSpace
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "act" / "golden.safetensors"
 SIZES = ActSizes(
@@ -89,16 +90,25 @@ def test_padded_rows_change_neither_loss_nor_latent(model: Act, golden: dict[str
 def test_ensembling_one_row_at_a_time_is_lerobots(m: float, golden: dict[str, Tensor]) -> None:
     stream = golden["stream"][:, 0].double().numpy()
     expected = golden[f"ensembled.m{m}"][:, 0].double().numpy()
-    weights = BlendWeights(kind="ensemble", m=m)
-    rows = stream.shape[1]
-    plan, merged = stream[0], np.ones(rows, np.int64)
-    out = [plan[0]]
-    for new in stream[1:]:
-        due = np.arange(rows)
-        old = np.vstack([plan[1:], plan[-1:]])
-        counts = np.append(merged[1:], 0)
-        share = new_share(weights, due, 0, rows - 1, counts)[:, None]
-        plan = share * new + (1.0 - share) * old
-        merged = np.where(due >= rows - 1, 1, counts + 1)
-        out.append(plan[0])
+    weights = BlendWeights(kind="ensemble", m=m, ramp_ns=0)
+    space = VectorSpace.of(("arm", "position", [f"j{i}" for i in range(stream.shape[2])]))
+    rows, counts = stream[0], standing(weights, stream.shape[1], 1, "hold")
+    out = [rows[0]]
+    for k, new in enumerate(stream[1:]):
+        before = Plan(
+            run_id=bytes(16),
+            epoch=1,
+            seq=k,
+            spec_hash=0,
+            t_obs_ns=k,
+            start_ns=k,
+            dt_ns=1,
+            valid_from_ns=k,
+            actions=rows,
+            interpolation="hold",
+        )
+        rows, counts = blend(
+            new, k + 1, 1, before, counts, space=space, weights=weights, from_ns=k + 1
+        )
+        out.append(rows[0])
     np.testing.assert_allclose(np.stack(out), expected, atol=1e-5)
