@@ -54,23 +54,30 @@ class Curve:
 
         Args:
             row: Where on the plan. Shape (n,).
-            rate: Speed of execution; 1 is as planned, 0.5 half as fast. One, or (n, 1).
-            change: Change of the rate, in [1/s]. One, or (n, 1).
+            rate: Speed of execution; 1 is as planned, 0.5 half as fast. One, or (n,).
+            change: Change of the rate, in [1/s]. One, or (n,).
 
         Returns:
             Shape (3, n, N).
         """
         index = np.clip(row.astype(np.int64), 0, len(self.coefficients) - 1)
-        u = (row - index)[:, None]
-        c0, c1, c2, c3, c4, c5 = self.coefficients[index].swapaxes(0, 1)
+        powers = np.ones((6, len(row)))
+        powers[1:] = row - index
+        np.cumprod(powers, axis=0, out=powers)
+        weights = np.zeros((3, 6, len(row)))
+        weights[0] = powers
+        weights[1, 1:] = _FIRST * powers[:5]
+        weights[2, 2:] = _SECOND * powers[:4] * np.square(rate / self.dt_s)
+        weights[2] += weights[1] * (change / self.dt_s)
+        weights[1] *= rate / self.dt_s
         out = np.empty((3, len(row), self.coefficients.shape[2]))
-        out[0] = ((((c5 * u + c4) * u + c3) * u + c2) * u + c1) * u + c0
-        slope = ((((5.0 * c5 * u + 4.0 * c4) * u + 3.0 * c3) * u + 2.0 * c2) * u + c1) / self.dt_s
-        bend = ((20.0 * c5 * u + 12.0 * c4) * u + 6.0 * c3) * u + 2.0 * c2
-        out[1] = slope * rate
-        out[2] = bend * np.square(rate / self.dt_s) + slope * change
+        np.matmul(weights.transpose(2, 0, 1), self.coefficients[index], out=out.swapaxes(0, 1))
         return out
 
+
+# Factors of the first and second derivatives of the powers 1 .. 5 and 2 .. 5.
+_FIRST = np.array([1.0, 2.0, 3.0, 4.0, 5.0])[:, None]
+_SECOND = np.array([2.0, 6.0, 12.0, 20.0])[:, None]
 
 # Second derivative at the first of 3, 4, 5 rows, exact for parabolas, cubics, quartics; and fourth.
 _ONE_SIDED = {

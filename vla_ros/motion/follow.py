@@ -54,37 +54,28 @@ class _Timed:
             samples=self.samples[:, samples], row=self.row[samples], scale=self.scale[samples]
         )
 
+    def then(self, other: _Timed) -> _Timed:
+        return _Timed(
+            samples=np.concatenate([self.samples, other.samples], axis=1),
+            row=np.concatenate([self.row, other.row]),
+            scale=np.concatenate([self.scale, other.scale]),
+        )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Course:
     """A plan as it will be executed once it is reached.
 
     Attributes:
-        flown: At its pace.
-        landed: From there on slowing down to rest on the last row; None where it ends at rest, or
-            too close to the limits for that.
+        timed: From the switch on.
+        landing: The sample from which on it slows down to rest on the last row; their number where
+            it ends at rest, or too close to the limits for that.
         jerk: Of the plan in the step to its first sample. Shape (N,).
     """
 
-    flown: _Timed
-    landed: _Timed | None
+    timed: _Timed
+    landing: int
     jerk: FloatArray
-
-    @property
-    def parts(self) -> tuple[_Timed, ...]:
-        return (self.flown,) if self.landed is None else (self.flown, self.landed)
-
-    @property
-    def samples(self) -> FloatArray:
-        return np.concatenate([part.samples for part in self.parts], axis=1)
-
-    @property
-    def row(self) -> FloatArray:
-        return np.concatenate([part.row for part in self.parts])
-
-    @property
-    def scale(self) -> FloatArray:
-        return np.concatenate([part.scale for part in self.parts])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,15 +148,15 @@ class Follower:
                 tail = self.mover.stop(samples[:, -1]).on_grid(self.period_s)
                 problem = violation(tail, self.period_s, self.limits)
                 if not problem:
+                    row = course.timed.row[:count]
                     on_plan = Piece(
                         segment=Segment(state="TRACKING", limited=limited),
                         samples=samples,
-                        row=course.row[:count],
-                        reference=_between_rows(rows, course.row[:count]),
-                        time_scale=course.scale[:count],
+                        row=row,
+                        reference=_between_rows(rows, row),
+                        time_scale=course.timed.scale[:count],
                     )
-                    landing = max(len(course.flown.row), ramp)
-                    return _pieces(on_plan, ramp, landing, tail[:, 1:])
+                    return _pieces(on_plan, ramp, max(course.landing, ramp), tail[:, 1:])
         move = self._to_rest(state[:3], end)
         if move is None:
             raise MotionRefused(f"The plan cannot be reached inside the limits: {problem}.")
@@ -198,8 +189,9 @@ class Follower:
             landed = self._timed(curve, first_row, pace, time)
             if not violation(landed.samples, self.period_s, self.limits):
                 landed.samples[1:, -1] = 0.0
-                return _Course(flown=flown.part(slice(0, begin)), landed=landed, jerk=jerk)
-        return _Course(flown=flown, landed=None, jerk=jerk)
+                whole = flown.part(slice(0, begin)).then(landed)
+                return _Course(timed=whole, landing=begin, jerk=jerk)
+        return _Course(timed=flown, landing=len(flown.row), jerk=jerk)
 
     def _timed(self, curve: Curve, first_row: float, pace: Pace | None, time: FloatArray) -> _Timed:
         """The plan at ``time`` (3, n): planned time, its rate and the change of its rate."""
@@ -210,20 +202,20 @@ class Follower:
             scale = 1.0 / paced
             rate, change = paced * rate, slope * rate**2 + paced * change
         row = first_row + passed / curve.dt_s
-        samples = curve.sample(row, rate[:, None], change[:, None])
+        samples = curve.sample(row, rate, change)
         return _Timed(samples=bend_inside(samples, self.bend), row=row, scale=scale)
 
     def _ways(self, state: FloatArray, course: _Course) -> Iterator[tuple[FloatArray, int]]:
         """Ways onto the plan, and for each the number of samples spent on a Ruckig move."""
-        plan = course.samples
+        plan = course.timed.samples
         count = plan.shape[1]
         offset = state - np.concatenate([plan[:, 0], course.jerk[None]])
-        t = np.arange(count, dtype=np.float64) * self.period_s
         for factor in FADE_FACTORS:
             samples = plan.copy()
-            added = fade(offset, t, factor * self.fade_s)
+            added = fade(offset, self.period_s, factor * self.fade_s)[:, :count]
             samples[:, : added.shape[1]] += added
             yield samples, 0
+        t = np.arange(count, dtype=np.float64) * self.period_s
         stride = max(1, round(REJOIN_STEP_S / self.period_s))
         for meet in range(stride, count, stride):
             move = self.mover.to(state[:3], plan[:, meet], at_least_s=t[meet])
@@ -257,9 +249,8 @@ def _pieces(on_plan: Piece, ramp: int, landing: int, tail: FloatArray) -> list[P
     limited = on_plan.segment.limited
     ramping = Segment(state="RAMPING", limited=limited)
     braking = Segment(state="BRAKING", limited=limited, reason=ENDED)
-    brake = Piece.outside_plans(
-        braking, tail, np.broadcast_to(on_plan.reference[-1], tail.shape[1:])
-    )
+    reference = np.full(tail.shape[1:], on_plan.reference[-1])
+    brake = Piece.outside_plans(braking, tail, reference)
     return [
         *([on_plan.part(slice(0, ramp), ramping)] if ramp else []),
         on_plan.part(slice(ramp, landing)),
@@ -269,14 +260,9 @@ def _pieces(on_plan: Piece, ramp: int, landing: int, tail: FloatArray) -> list[P
 
 
 def _between_rows(rows: FloatArray, row: FloatArray) -> FloatArray:
-    """The rows (T, N), linear in between and held outside, at fractional rows (n,). Shape (n,
-    N).
-    """
-    inside = np.clip(row, 0.0, len(rows) - 1.0)
-    index = np.minimum(inside.astype(np.int64), max(len(rows) - 2, 0))
-    part = (inside - index)[:, None]
-    following = np.minimum(index + 1, len(rows) - 1)
-    return rows[index] * (1.0 - part) + rows[following] * part
+    """The rows (T, N), linear in between and held outside, at rows (n,). Shape (n, N)."""
+    index = np.arange(len(rows))
+    return np.stack([np.interp(row, index, joint) for joint in rows.T], axis=1)
 
 
 def _named(names: tuple[str, ...], limited: NDArray[np.uint8]) -> str:

@@ -5,6 +5,8 @@ Axis letters: N joints, n samples.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,24 +29,25 @@ def stop_extent(samples: FloatArray, limits: MotionLimits) -> tuple[FloatArray, 
     jerk = limits.jerk
     # Mirror so that the stop ends with a positive push-back: after ramping the acceleration to 0 at
     # full jerk, the speed that is left is positive.
-    left = velocity + acceleration * np.abs(acceleration) / (2.0 * jerk)
-    sign = np.where(left < 0.0, -1.0, 1.0)
+    sign = np.copysign(1.0, velocity + acceleration * np.abs(acceleration) / (2.0 * jerk))
     v, a = sign * velocity, sign * acceleration
-    peak = np.sqrt(np.maximum(jerk * v + 0.5 * a * a, 0.0))
-    peak = np.minimum(peak, np.maximum(limits.acceleration, np.abs(a)))
+    half = 0.5 * a * a
+    free = np.maximum(jerk * v + half, 0.0)
+    peak = np.minimum(np.sqrt(free), np.maximum(limits.acceleration, np.abs(a)))
     t1, t3 = (a + peak) / jerk, peak / jerk
-    t2 = np.maximum(v + (0.5 * a * a - peak * peak) / jerk, 0.0) / np.maximum(peak, 1e-12)
+    t2 = np.maximum(free - peak * peak, 0.0) / (jerk * np.maximum(peak, 1e-12))
     # Phase 1, jerk down to -peak; phase 2, hold it; phase 3, back to 0 at rest.
     v1 = v + t1 * (a - 0.5 * jerk * t1)
-    v2 = v1 - peak * t2
-    end = t1 * (v + t1 * (0.5 * a - jerk * t1 / 6.0)) + t2 * (v1 - 0.5 * peak * t2)
-    end = end + t3 * (v2 - peak * t3 / 3.0)
-    # Where it first moves the other way, the turning point.
-    root = np.sqrt(np.maximum(a * a + 2.0 * jerk * v, 0.0))
-    t_turn = np.where(v < 0.0, np.maximum(a - root, 0.0) / jerk, 0.0)
-    turn = t_turn * (v + t_turn * (0.5 * a - jerk * t_turn / 6.0))
-    reach = np.stack([np.zeros_like(end), sign * end, sign * turn])
-    return position + reach.min(axis=0), position + reach.max(axis=0)
+    end = t1 * (v + t1 * (0.5 * a - jerk / 6.0 * t1)) + t2 * (v1 - 0.5 * peak * t2)
+    end = sign * (end + t3 * (v1 - peak * (t2 + t3 / 3.0)))
+    low, high = np.minimum(end, 0.0), np.maximum(end, 0.0)
+    if (v < 0.0).any():
+        # Where it first moves the other way, the turning point.
+        root = np.sqrt(np.maximum(2.0 * (jerk * v + half), 0.0))
+        t_turn = np.where(v < 0.0, np.maximum(a - root, 0.0) / jerk, 0.0)
+        turn = sign * t_turn * (v + t_turn * (0.5 * a - jerk / 6.0 * t_turn))
+        low, high = np.minimum(low, turn), np.maximum(high, turn)
+    return position + low, position + high
 
 
 def violation(samples: FloatArray, period_s: float, limits: MotionLimits) -> str:
@@ -55,28 +58,54 @@ def violation(samples: FloatArray, period_s: float, limits: MotionLimits) -> str
         period_s: Time between samples, in [s].
         limits: Of the N joints.
     """
-    position, velocity, acceleration = samples
     if not np.isfinite(samples).all():
         return "a setpoint is not finite"
+    # Steps of position, velocity and acceleration; of the first two, what their means leave over.
+    steps = samples[:, 1:] - samples[:, :-1]
+    steps[:2] -= (0.5 * period_s) * (samples[1:, 1:] + samples[1:, :-1])
+    worst = np.concatenate(
+        [
+            -samples[:1].min(axis=1),
+            samples[:1].max(axis=1),
+            np.abs(samples[1:]).max(axis=1),
+            np.abs(steps[::-1]).max(axis=1, initial=0.0),
+        ]
+    )
+    wrong = worst > _bounds(limits, period_s)
+    if not wrong.any():
+        return ""
+    what, joint = np.argwhere(wrong)[0]
+    return f"{limits.names[joint]} would exceed its {_BOUNDED[what]} limit"
+
+
+_BOUNDED = (
+    "lower position",
+    "upper position",
+    "velocity",
+    "acceleration",
+    "jerk",
+    "velocity continuity",
+    "position continuity",
+)
+
+
+@lru_cache(maxsize=16)
+def _bounds(limits: MotionLimits, period_s: float) -> FloatArray:
+    """Of each of ``_BOUNDED``. Shape (7, N)."""
     slack = 1.0 + TOLERANCE
-    step_p, step_v, step_a = np.diff(samples, axis=1)
-    mean = 0.5 * (samples[1:, :-1] + samples[1:, 1:])
     jerk = limits.jerk * period_s * slack
-    for excess, limit, what in (
-        (-position, -limits.lower, "lower position"),
-        (position, limits.upper, "upper position"),
-        (np.abs(velocity), limits.velocity * slack, "velocity"),
-        (np.abs(acceleration), limits.acceleration * slack, "acceleration"),
-        (np.abs(step_a), jerk, "jerk"),
-        (np.abs(step_v - period_s * mean[1]), 0.25 * jerk * period_s, "velocity continuity"),
-        (np.abs(step_p - period_s * mean[0]), jerk * period_s**2 / 6.0, "position continuity"),
-    ):
-        if len(excess):
-            worst = excess.max(axis=0) - limit - TOLERANCE * period_s
-            if (worst > 0.0).any():
-                joint = int(np.argmax(worst))
-                return f"{limits.names[joint]} would exceed its {what} limit"
-    return ""
+    bounds = np.stack(
+        [
+            -limits.lower,
+            limits.upper,
+            limits.velocity * slack,
+            limits.acceleration * slack,
+            jerk,
+            0.25 * jerk * period_s,
+            jerk * period_s**2 / 6.0,
+        ]
+    )
+    return bounds + TOLERANCE * period_s
 
 
 def stoppable(samples: FloatArray, limits: MotionLimits) -> NDArray[np.bool_]:

@@ -33,30 +33,23 @@ def demand(
         limits: Of the N joints.
 
     Returns:
-        The factors, at least 1, of shape (n,), and per joint the bits of the limits that ask
-        for one
-        above 1, of shape (N,).
+        The factors, at least 1, of shape (n,), and per joint the bits of the limits that ask for
+        one above 1, of shape (N,).
     """
-    jerk = np.zeros_like(samples[2])
-    if samples.shape[1] > 1:
-        step = np.abs(np.diff(samples[2], axis=0)) / period_s
-        jerk[:-1] = step
-        jerk[1:] = np.maximum(jerk[1:], step)
-    used = np.stack(
-        [
-            np.abs(samples[1]) / limits.velocity,
-            np.abs(samples[2]) / limits.acceleration,
-            jerk / limits.jerk,
-        ]
-    )
-    worst = used.max(axis=1)
+    step = np.abs(samples[2, 1:] - samples[2, :-1]) / (period_s * limits.jerk)
+    moving = np.abs(samples[1:])
+    moving[0] /= limits.velocity
+    moving[1] /= limits.acceleration
+    worst = np.concatenate([moving.max(axis=1), step.max(axis=0, keepdims=True, initial=0.0)])
     limited = ((worst > 1.0) * _BITS[:, None]).sum(axis=0, dtype=np.uint8)
     if not limited.any():
         return np.ones(samples.shape[1]), limited
-    factors = used.max(axis=2)
-    factors[1] = np.sqrt(factors[1])
-    factors[2] = np.cbrt(factors[2])
-    return np.maximum(factors.max(axis=0), 1.0), limited
+    velocity, acceleration = moving.max(axis=2)
+    jerk = np.zeros(samples.shape[1])
+    jerk[:-1] = step.max(axis=1)
+    jerk[1:] = np.maximum(jerk[1:], jerk[:-1])
+    factors = np.maximum(np.maximum(velocity, np.sqrt(acceleration)), np.cbrt(jerk))
+    return np.maximum(factors, 1.0), limited
 
 
 _BITS = np.array([LIMITED_VELOCITY, LIMITED_ACCELERATION, LIMITED_JERK], dtype=np.uint8)

@@ -10,30 +10,39 @@ Axis letters: N joints, n samples.
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
 
 from vla_ros.motion.limits import FloatArray
 
 
-def fade(offset: FloatArray, t_s: FloatArray, duration_s: float) -> FloatArray:
-    """The fading offset.
+def fade(offset: FloatArray, period_s: float, duration_s: float) -> FloatArray:
+    """The fading offset, every period from the switch on until nothing is left of it.
 
     Args:
         offset: Commanded minus planned position, velocity, acceleration and jerk at the switch.
             Shape (4, N).
-        t_s: Times since the switch, ascending, in [s]. Shape (n,).
+        period_s: In [s].
         duration_s: Time after which nothing is left of the offset, in [s].
 
     Returns:
-        Position, velocity and acceleration to add at each of the first ``m`` times, those before
-        ``duration_s``. Shape (3, m, N).
+        Position, velocity and acceleration to add to the samples before ``duration_s``. Shape (3,
+        m, N).
     """
-    u = t_s[: np.searchsorted(t_s, duration_s)] / duration_s
+    return _fading(period_s, duration_s) @ offset
+
+
+@lru_cache(maxsize=16)
+def _fading(period_s: float, duration_s: float) -> FloatArray:
+    """What is left of a position, velocity, acceleration and jerk of 1. Shape (3, m, 4)."""
+    u = np.arange(math.ceil(duration_s / period_s)) * (period_s / duration_s)
     powers = u[:, None] ** np.arange(8)
     scale = duration_s ** np.arange(4)
     return np.stack(
         [
-            powers[:, : 8 - order] @ shapes * (scale / duration_s**order) @ offset
+            powers[:, : 8 - order] @ shapes * (scale / duration_s**order)
             for order, shapes in enumerate(_SHAPES)
         ]
     )
