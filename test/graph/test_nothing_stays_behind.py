@@ -54,11 +54,18 @@ def wait(condition: object, seconds: float, what: str) -> None:
         time.sleep(0.05)
 
 
+def hear_interrupts() -> None:
+    """As in a terminal: the tests may run where SIGINT is ignored, as a shell's background job."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def evaluation() -> Iterator[subprocess.Popen[bytes]]:
     """`vla eval`, its graph started."""
     verb = ("-m", "vla_ros.cli.main", "eval", "--episodes", "9")
-    process = subprocess.Popen([sys.executable, *verb], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, *verb], stdout=subprocess.DEVNULL, preexec_fn=hear_interrupts
+    )
     try:
         wait(lambda: nodes(process.pid) == GRAPH, UP_S, "every node's process")
         yield process
