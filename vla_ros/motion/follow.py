@@ -42,23 +42,23 @@ class _Timed:
     Attributes:
         samples: Position, velocity, acceleration. Shape (3, n, N).
         row: Fractional rows. Shape (n,).
-        scale: How many times slower than planned. Shape (n,).
+        stretch: How many times slower than planned. Shape (n,).
     """
 
     samples: FloatArray
     row: FloatArray
-    scale: FloatArray
+    stretch: FloatArray
 
     def part(self, samples: slice) -> _Timed:
         return _Timed(
-            samples=self.samples[:, samples], row=self.row[samples], scale=self.scale[samples]
+            samples=self.samples[:, samples], row=self.row[samples], stretch=self.stretch[samples]
         )
 
     def then(self, other: _Timed) -> _Timed:
         return _Timed(
             samples=np.concatenate([self.samples, other.samples], axis=1),
             row=np.concatenate([self.row, other.row]),
-            scale=np.concatenate([self.scale, other.scale]),
+            stretch=np.concatenate([self.stretch, other.stretch]),
         )
 
 
@@ -88,7 +88,7 @@ class Follower:
         mover: Ruckig for this group.
         period_s: Control period, in [s].
         fade_s: Duration of the seam fade, in [s].
-        max_time_scale: Slowest execution of a plan that is still worth the name.
+        max_stretch: Slowest execution of a plan that is still worth the name.
     """
 
     limits: MotionLimits
@@ -96,7 +96,7 @@ class Follower:
     mover: Mover
     period_s: float
     fade_s: float
-    max_time_scale: float
+    max_stretch: float
 
     def follow(
         self, state: FloatArray, curve: Curve, rows: FloatArray, first_row: float, last_row: float
@@ -121,13 +121,13 @@ class Follower:
         if bent is not asked:
             moved = np.abs(bent[0] - asked[0]).max(axis=0) > 1e-6
             limited = limited | (moved * LIMITED_POSITION).astype(np.uint8)
-        timed = _Timed(samples=bent, row=row, scale=np.ones(len(row)))
+        timed = _Timed(samples=bent, row=row, stretch=np.ones(len(row)))
         end, problem = bent[0, -1], ""
         for slower, reach_s in SLOWER:
             pace = None
             if limited.any() or slower > 1.0:
                 pace = Pace.of(factors * (slower * SCALE_MARGIN), self.period_s, reach_s, planned_s)
-                if pace.duration_s > self.max_time_scale * planned_s:
+                if pace.duration_s > self.max_stretch * planned_s:
                     if not problem:
                         self._refuse(pace.duration_s / planned_s, limited)
                     break
@@ -154,7 +154,7 @@ class Follower:
                         samples=samples,
                         row=row,
                         reference=_between_rows(rows, row),
-                        time_scale=course.timed.scale[:count],
+                        stretch=course.timed.stretch[:count],
                     )
                     return _pieces(on_plan, ramp, max(course.landing, ramp), tail[:, 1:])
         move = self._to_rest(state[:3], end)
@@ -162,13 +162,12 @@ class Follower:
             raise MotionRefused(f"The plan cannot be reached inside the limits: {problem}.")
         return [Piece.outside_plans(Segment(state="RAMPING", limited=limited), move)]
 
-    def _refuse(self, scale: float, limited: NDArray[np.uint8]) -> NoReturn:
+    def _refuse(self, stretch: float, limited: NDArray[np.uint8]) -> NoReturn:
         raise MotionRefused(
-            f"The plan would have to run {scale:.3g} times slower to keep the limits, expected at "
-            f"most {self.max_time_scale:.3g} times; joints that ask for it: "
+            f"The plan would have to run {stretch:.3g} times slower to keep the limits, expected "
+            f"at most {self.max_stretch:.3g} times; joints that ask for it: "
             f"{_named(self.limits.names, limited)}. Check units and limits; if the rows carry "
-            f"noise, "
-            f"declare it (smoothing.noise_rad)."
+            f"noise, declare it (smoothing.noise_rad)."
         )
 
     def _grid(self, duration_s: float) -> FloatArray:
@@ -196,14 +195,14 @@ class Follower:
     def _timed(self, curve: Curve, first_row: float, pace: Pace | None, time: FloatArray) -> _Timed:
         """The plan at ``time`` (3, n): planned time, its rate and the change of its rate."""
         passed, rate, change = time
-        scale = np.ones(len(passed))
+        stretch = np.ones(len(passed))
         if pace is not None:
             passed, paced, slope = pace.at(passed)
-            scale = 1.0 / paced
+            stretch = 1.0 / paced
             rate, change = paced * rate, slope * rate**2 + paced * change
         row = first_row + passed / curve.dt_s
         samples = curve.sample(row, rate, change)
-        return _Timed(samples=bend_inside(samples, self.bend), row=row, scale=scale)
+        return _Timed(samples=bend_inside(samples, self.bend), row=row, stretch=stretch)
 
     def _ways(self, state: FloatArray, course: _Course) -> Iterator[tuple[FloatArray, int]]:
         """Ways onto the plan, and for each the number of samples spent on a Ruckig move."""

@@ -47,7 +47,7 @@ class JointMotion:
         period_ns: Control period, in [ns].
         smoothing_noise_rad: Noise of the plans' rows, in [rad] or [m]; 0 switches smoothing off.
         fade_ns: Duration of the seam fade, in [ns].
-        max_time_scale: A plan that would have to run slower than this is refused with a stop.
+        max_stretch: A plan that would have to run slower than this is refused with a stop.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class JointMotion:
         *,
         smoothing_noise_rad: float = 0.0,
         fade_ns: int = 220_000_000,
-        max_time_scale: float = 4.0,
+        max_stretch: float = 4.0,
     ) -> None:
         self.limits = limits
         self._period_ns = int(period_ns)
@@ -70,7 +70,7 @@ class JointMotion:
             mover=self._mover,
             period_s=period_ns * 1e-9,
             fade_s=fade_ns * 1e-9,
-            max_time_scale=max_time_scale,
+            max_stretch=max_stretch,
         )
         self._still = np.zeros(limits.size, dtype=np.uint8)
         self._timeline: Timeline | None = None
@@ -294,7 +294,7 @@ class JointMotion:
             velocity=state[1],
             acceleration=state[2],
             row=line.row(tick),
-            time_scale=line.time_scale(tick),
+            stretch=line.stretch(tick),
             limited=segment.limited,
             reference=reference,
         )

@@ -31,8 +31,8 @@ class Setpoint:
         velocity: In [rad/s] or [m/s]. Shape (N,).
         acceleration: In [rad/s^2] or [m/s^2]. Shape (N,).
         row: Fractional row of the plan that is being executed; NaN when no plan is.
-        time_scale: Duration over planned duration of the plan in force; 1 is as planned, 2 half
-        speed.
+        stretch: Duration over planned duration of the plan in force: 1 is as planned, 2 half as
+            fast.
         limited: Bits of the limits that changed the plan: position 1, velocity 2, acceleration 4,
             jerk 8. Shape (N,), uint8.
         reference: What the plan asked for at this row, before smoothing and limits. Shape (N,).
@@ -43,7 +43,7 @@ class Setpoint:
     velocity: FloatArray
     acceleration: FloatArray
     row: float
-    time_scale: float
+    stretch: float
     limited: NDArray[np.uint8]
     reference: FloatArray
 

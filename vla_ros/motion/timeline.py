@@ -44,14 +44,14 @@ class Piece:
         samples: Position, velocity, acceleration. Shape (3, n, N).
         reference: What was asked for, before smoothing and limits. Shape (n, N).
         row: Fractional row of the plan; NaN outside plans. Shape (n,).
-        time_scale: How many times slower than planned; 1 outside plans. Shape (n,).
+        stretch: How many times slower than planned; 1 outside plans. Shape (n,).
     """
 
     segment: Segment
     samples: FloatArray
     reference: FloatArray
     row: FloatArray
-    time_scale: FloatArray
+    stretch: FloatArray
 
     @classmethod
     def outside_plans(
@@ -64,7 +64,7 @@ class Piece:
             samples=samples,
             reference=samples[0] if reference is None else reference,
             row=np.full(count, np.nan),
-            time_scale=np.ones(count),
+            stretch=np.ones(count),
         )
 
     def part(self, samples: slice, segment: Segment | None = None) -> Piece:
@@ -74,7 +74,7 @@ class Piece:
             samples=self.samples[:, samples],
             reference=self.reference[samples],
             row=self.row[samples],
-            time_scale=self.time_scale[samples],
+            stretch=self.stretch[samples],
         )
 
 
@@ -92,7 +92,7 @@ class Timeline:
         self._first = -HISTORY
         self._samples = np.stack([p + t * (v + 0.5 * a * t), v + a * t, a + 0.0 * t])
         self._row = np.full(HISTORY + 1, np.nan)
-        self._scale = np.ones(HISTORY + 1)
+        self._stretch = np.ones(HISTORY + 1)
         self._reference = self._samples[0].copy()
         self._segments = [segment]
         self._segment_at = np.zeros(HISTORY + 1, dtype=np.int64)
@@ -130,9 +130,9 @@ class Timeline:
         """Fractional row at a sample."""
         return float(self._row[self._index(tick)])
 
-    def time_scale(self, tick: int) -> float:
+    def stretch(self, tick: int) -> float:
         """How many times slower than planned a sample is executed."""
-        return float(self._scale[self._index(tick)])
+        return float(self._stretch[self._index(tick)])
 
     def reference(self, tick: int) -> FloatArray:
         """What was asked for at a sample. Shape (N,)."""
@@ -170,14 +170,14 @@ class Timeline:
         kept = slice(begin, max(keep, begin))
         samples = [self._samples[:, kept]]
         row = [self._row[kept]]
-        scale = [self._scale[kept]]
+        stretch = [self._stretch[kept]]
         reference = [self._reference[kept]]
         segment_at = [self._segment_at[kept]]
         if held > 0:
             # The group rests between the last sample and the switch.
             samples.append(np.repeat(self._samples[:, -1:], held, axis=1))
             row.append(np.full(held, np.nan))
-            scale.append(np.ones(held))
+            stretch.append(np.ones(held))
             reference.append(np.repeat(self._reference[-1:], held, axis=0))
             segment_at.append(np.repeat(self._segment_at[-1:], held))
         used = int(self._segment_at[begin]) if begin < len(self._segment_at) else 0
@@ -186,13 +186,13 @@ class Timeline:
             count = piece.samples.shape[1]
             samples.append(piece.samples)
             row.append(piece.row)
-            scale.append(piece.time_scale)
+            stretch.append(piece.stretch)
             reference.append(piece.reference)
             segment_at.append(np.full(count, used + len(segments)))
             segments.append(piece.segment)
         self._samples = np.concatenate(samples, axis=1)
         self._row = np.concatenate(row)
-        self._scale = np.concatenate(scale)
+        self._stretch = np.concatenate(stretch)
         self._reference = np.concatenate(reference)
         self._segment_at = np.concatenate(segment_at) - used
         self._segments = segments

@@ -29,14 +29,14 @@ class VelocitySetpoint:
         t_ns: In [ns] of ROS time.
         velocity: In [m/s] or [rad/s]. Shape (N,).
         row: Row of the plan in force; NaN when there is none.
-        time_scale: Duration over planned duration of the plan in force.
+        stretch: Duration over planned duration of the plan in force.
         reference: What the plan asks for. Shape (N,).
     """
 
     t_ns: int
     velocity: FloatArray
     row: float
-    time_scale: float
+    stretch: float
     reference: FloatArray
 
 
@@ -46,7 +46,7 @@ class _VelocityPlan:
     dt_ns: int
     rows: FloatArray
     moved: FloatArray
-    time_scale: float
+    stretch: float
 
     @property
     def end_ns(self) -> int:
@@ -68,7 +68,7 @@ class VelocityMotion:
         velocity: Largest speeds, in [m/s] or [rad/s]. Shape (N,).
         acceleration: Largest accelerations, also for stopping, in [m/s^2] or [rad/s^2]. Shape (N,).
         period_ns: Control period, in [ns].
-        max_time_scale: A plan that would have to run slower than this is refused.
+        max_stretch: A plan that would have to run slower than this is refused.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class VelocityMotion:
         acceleration: FloatArray,
         period_ns: int,
         *,
-        max_time_scale: float = 4.0,
+        max_stretch: float = 4.0,
     ) -> None:
         self.names = names
         self._velocity_limit = checked_vector("The speed limits", velocity, len(names))
@@ -86,7 +86,7 @@ class VelocityMotion:
         if (self._velocity_limit <= 0.0).any() or (self._acceleration <= 0.0).any():
             raise MotionRefused(f"Speed and acceleration limits of {names} must be above 0.")
         self._period_ns = period_ns
-        self._max_time_scale = max_time_scale
+        self._max_stretch = max_stretch
         self.reset(0)
 
     def reset(self, now_ns: int) -> None:
@@ -122,27 +122,27 @@ class VelocityMotion:
                 f"The velocity plan must be finite with a positive spacing, got "
                 f"{np.count_nonzero(~np.isfinite(rows))} values that are not, every {dt_ns} ns."
             )
-        scale = max(1.0, float((np.abs(rows) / self._velocity_limit).max()))
-        if scale > self._max_time_scale:
+        stretch = max(1.0, float((np.abs(rows) / self._velocity_limit).max()))
+        if stretch > self._max_stretch:
             raise MotionRefused(
-                f"The velocity plan is {scale:.3g} times faster than the limits of "
-                f"{', '.join(self.names)}, expected at most {self._max_time_scale:.3g} times. "
+                f"The velocity plan is {stretch:.3g} times faster than the limits of "
+                f"{', '.join(self.names)}, expected at most {self._max_stretch:.3g} times. "
                 f"Check "
                 f"its units."
             )
         begin_ns = max(valid_from_ns, now_ns + 1, start_ns)
         if begin_ns >= start_ns + len(rows) * dt_ns:
             raise MotionRefused("Every row of the velocity plan is in the past. Infer faster.")
-        if scale > 1.0:
+        if stretch > 1.0:
             # Slower and longer, from where it begins: the path is kept.
-            start_ns = begin_ns - int((begin_ns - start_ns) * scale)
-            dt_ns = int(dt_ns * scale)
-        rows = rows / scale
+            start_ns = begin_ns - int((begin_ns - start_ns) * stretch)
+            dt_ns = int(dt_ns * stretch)
+        rows = rows / stretch
         moved = np.concatenate(
             [np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0) * dt_ns * 1e-9]
         )
         plan = _VelocityPlan(
-            start_ns=start_ns, dt_ns=dt_ns, rows=rows, moved=moved, time_scale=scale
+            start_ns=start_ns, dt_ns=dt_ns, rows=rows, moved=moved, stretch=stretch
         )
         self._next = (begin_ns, plan)
 
@@ -161,13 +161,13 @@ class VelocityMotion:
             self._plan, self._next = self._next[1], None
             self._stopping = False
             self._owed = self._stopping_distance()
-        reference, row, scale = np.zeros(len(self.names)), float("nan"), 1.0
+        reference, row, stretch = np.zeros(len(self.names)), float("nan"), 1.0
         if self._plan is not None:
             plan, until_ns = self._plan, now_ns + self._period_ns
             reference = plan.displacement(until_ns) - plan.displacement(now_ns)
             self._owed = self._owed + reference
             reference = reference / (self._period_ns * 1e-9)
-            row, scale = (now_ns - plan.start_ns) / plan.dt_ns, plan.time_scale
+            row, stretch = (now_ns - plan.start_ns) / plan.dt_ns, plan.stretch
             if until_ns >= plan.end_ns:
                 self._plan = None
         self._step()
@@ -175,7 +175,7 @@ class VelocityMotion:
             t_ns=now_ns,
             velocity=self._velocity.copy(),
             row=row,
-            time_scale=scale,
+            stretch=stretch,
             reference=reference,
         )
 

@@ -124,7 +124,7 @@ class Execution:
             velocity=still,
             acceleration=still,
             row=float("nan"),
-            time_scale=1.0,
+            stretch=1.0,
             limited=np.zeros(len(position), dtype=np.uint8),
             reference=position,
         )
@@ -287,7 +287,7 @@ class Execution:
             velocity=setpoint.velocity,
             acceleration=setpoint.acceleration,
             limited=limited,
-            time_scale=1.0 / setpoint.time_scale,  # the motion counts duration, the sample speed
+            time_scale=1.0 / setpoint.stretch,
             deviation=float(np.abs(action - reference).max(initial=0.0)),
         )
 
@@ -300,7 +300,7 @@ class Execution:
     def _row(self, setpoint: Setpoint, plan: Plan, latency_ns: int) -> float:
         """The row to send now to an output with its own latency."""
         ahead_ns = latency_ns - self.arm.latency_ns
-        row = _stamp_row(setpoint, plan) + ahead_ns / (plan.dt_ns * setpoint.time_scale)
+        row = _stamp_row(setpoint, plan) + ahead_ns / (plan.dt_ns * setpoint.stretch)
         return max(0.0, row)
 
     def _tick_ns(self, now_ns: int) -> int:

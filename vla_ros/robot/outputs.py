@@ -233,7 +233,7 @@ class NoJoints:
             velocity=none,
             acceleration=none,
             row=row,
-            time_scale=1.0,
+            stretch=1.0,
             limited=np.zeros(0, dtype=np.uint8),
             reference=none,
         )

@@ -70,7 +70,7 @@ def test_feasible_overlapping_plans_pass_unchanged_and_in_time(seed, chunks, int
             )
         rig.tick()
     rig.check()
-    assert all(s.time_scale == 1.0 for s in rig.trace.setpoints)
+    assert all(s.stretch == 1.0 for s in rig.trace.setpoints)
     assert not any(s.limited.any() for s in rig.trace.setpoints)
     t = np.array(rig.trace.t_ns) * 1e-9
     error = np.abs(rig.trace.p - motion(t)).max(axis=1)

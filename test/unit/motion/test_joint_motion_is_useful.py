@@ -80,7 +80,7 @@ def test_binding_limits_slow_the_motion_down_and_never_whip(noise) -> None:
     assert rms < 0.25  # time-optimal retargeting: 0.607
     assert worst < 0.4  # time-optimal retargeting: 0.98
     assert np.abs(rig.trace.p).max() < 0.55
-    assert max(s.time_scale for s in rig.trace.setpoints) > 1.1
+    assert max(s.stretch for s in rig.trace.setpoints) > 1.1
     assert any(s.limited.any() for s in rig.trace.setpoints)
     # As many reversals as the reference has: looping back would add some.
     v = rig.trace.v[300:, 0]

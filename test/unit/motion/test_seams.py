@@ -48,7 +48,7 @@ def test_acceleration_does_not_jump_at_seams_of_noisy_chunks(chunks) -> None:
     at_seams = np.percentile(jump[near & settled], 99)
     within = np.percentile(jump[~near & settled], 99)
     assert at_seams <= 1.2 * within
-    assert max(s.time_scale for s in rig.trace.setpoints[150:]) == 1.0
+    assert max(s.stretch for s in rig.trace.setpoints[150:]) == 1.0
     error = (rig.trace.p - reference(np.array(rig.trace.t_ns) * 1e-9))[150:]
     assert np.sqrt(np.square(error).mean()) < 0.75 * chunks["noise"]
 

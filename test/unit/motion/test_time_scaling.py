@@ -38,7 +38,7 @@ def test_scaling_keeps_the_path_of_the_group(seed, speed) -> None:
     if not taken:
         assert "times slower" in rig.motion.fault
         return
-    scale = max(s.time_scale for s in rig.trace.setpoints)
+    scale = max(s.stretch for s in rig.trace.setpoints)
     fine = np.array([np.interp(np.linspace(0, 49, 2000), np.arange(50), row) for row in rows.T]).T
     assert distance_to_path(rig.trace.p, fine) < 2e-3 * speed
     assert np.abs(rig.trace.p[-1] - rows[-1]).max() < 1e-3 * speed
@@ -53,7 +53,7 @@ def test_the_factor_is_the_tightest_joints_and_says_which_limit() -> None:
     assert rig.accept(rows, dt_ms=20)
     rig.run(0.5)
     setpoint = rig.trace.setpoints[-1]
-    assert 1.2 < setpoint.time_scale < 2.0
+    assert 1.2 < setpoint.stretch < 2.0
     assert setpoint.limited[1] & 2
     assert not setpoint.limited[[0, 2]].any()
 

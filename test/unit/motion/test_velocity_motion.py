@@ -65,7 +65,7 @@ def test_too_fast_a_plan_is_stretched_as_a_group() -> None:
     motion = base()
     motion.accept(0, 50 * MS, 0, np.tile([1.5, 1.0], (16, 1)), -PERIOD_NS)
     setpoint = motion.advance(0)
-    assert setpoint.time_scale == pytest.approx(1.5)
+    assert setpoint.stretch == pytest.approx(1.5)
     v = np.concatenate([[setpoint.velocity], run(motion, 10, 6000)])
     assert v.sum(axis=0) * 0.01 == pytest.approx([1.5 * 0.8, 0.8], abs=1e-6)
     assert v[:, 0].max() <= 1.0
