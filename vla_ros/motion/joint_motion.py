@@ -1,11 +1,10 @@
 """JointMotion: from plans to setpoints of a group of position-controlled joints.
 
 ``plan -> minimum-jerk smoothing -> curve -> seam fade -> time of the whole group scaled -> guard``,
-computed once per plan into samples on the control grid; a control tick looks one up. Stops,
-moves to
-named poses and the brake at the end of a plan are further pieces of the same timeline, so whatever
-happens next starts from the position, velocity and acceleration that are commanded. The measured
-state is never used after ``reset``.
+computed once per plan into samples on the control grid; a control tick looks one up. Stops, moves
+to named poses and the brake at the end of a plan are further pieces of the same timeline, so
+whatever happens next starts from the position, velocity and acceleration that are commanded. The
+measured state is never used after ``reset``.
 
 Axis letters: T rows of a plan, N joints, P points of a window.
 """
@@ -17,30 +16,27 @@ from typing import Literal
 
 import numpy as np
 
+from vla_ros.motion.clock import jumped
 from vla_ros.motion.curve import Curve
 from vla_ros.motion.follow import Follower
-from vla_ros.motion.guard import stoppable, violation
 from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused, checked_vector
+from vla_ros.motion.offer import Due, checked_rows
+from vla_ros.motion.pose import checked_pose, way_to_pose
 from vla_ros.motion.ruckig_moves import Mover
 from vla_ros.motion.setpoint import MotionState, Setpoint, TrajectoryWindow
 from vla_ros.motion.smoothing import smooth
 from vla_ros.motion.timeline import Piece, Segment, Timeline
 from vla_ros.motion.window import window_of
 
-MAX_PLAN_NS = 30_000_000_000
-MAX_AHEAD_NS = 10_000_000_000
-MAX_GAP_NS = 250_000_000
 MAX_OUTSIDE = 0.05
-MAX_POSITION = 1e4
 STOPPED = "stop"
 
 
 class JointMotion:
     """Smooth, limited motion of a group of joints. Time is an argument; it should not go back.
 
-    Where time goes back, or forward by more than a process may pause, nothing is
-    fast-forwarded: the
-    group brakes from what the robot last heard.
+    Where time goes back, or forward by more than a process may pause, nothing is fast-forwarded:
+    the group brakes from what the robot last heard.
 
     Args:
         limits: What every setpoint obeys.
@@ -77,9 +73,6 @@ class JointMotion:
         self._now_ns = 0
         self._brake_ns: int | None = None
         self._fault = ""
-
-    # State
-    # -----------------------------------------------------------------------------------------
 
     @property
     def state(self) -> MotionState:
@@ -123,9 +116,6 @@ class JointMotion:
     def _segment(self) -> Segment:
         return self._line.segment(self._tick)
 
-    # Requests
-    # --------------------------------------------------------------------------------------
-
     def reset(self, q: FloatArray, now_ns: int) -> None:
         """Hold ``q`` (N,) from ``now_ns`` on; clears a fault and every plan.
 
@@ -142,8 +132,7 @@ class JointMotion:
             raise MotionRefused(
                 f"{self.limits.names[joint]} is at {position[joint]:.4f}, expected between "
                 f"{self.limits.lower[joint]:.4f} and {self.limits.upper[joint]:.4f}. Move the "
-                f"robot "
-                f"inside its limits, or correct them in the robot file."
+                f"robot inside its limits, or correct them in the robot file."
             )
         allowed = replace(
             self._inner,
@@ -179,36 +168,17 @@ class JointMotion:
                 stays. A plan that no way inside the limits can execute; the group brakes and
                 ``fault`` is latched.
         """
-        self._seen(now_ns)
-        if self._fault:
-            raise MotionRefused(
-                f"Stopped by a fault: {self._fault} Resume from where the robot is."
-            )
-        rows = self._checked_rows(positions, dt_ns)
-        count = len(rows)
-        half = 0.5 if interpolation == "hold" else 0.0
-        first_ns = start_ns + int(half * dt_ns)
-        begin_ns = max(valid_from_ns, first_ns if half == 0.0 else start_ns)
-        if begin_ns - now_ns > MAX_AHEAD_NS:
-            raise MotionRefused(
-                f"The plan begins {(begin_ns - now_ns) * 1e-9:.3f} s from now, expected at most "
-                f"{MAX_AHEAD_NS * 1e-9:.0f} s. Check that its stamps are of the same clock."
-            )
+        self._may_move(now_ns)
         line = self._line
-        tick = max(self._tick + 1, line.tick_at_or_after(begin_ns))
-        first_row = (line.time_ns(tick) - first_ns) / dt_ns
-        last_row = count - 1 + (half if count > 1 or half else 1.0)
-        if first_row >= last_row:
-            raise MotionRefused(
-                f"Every row of the plan is in the past: the last one was due "
-                f"{(first_row - last_row) * dt_ns * 1e-9:.3f} s before the plan could begin. "
-                f"Infer faster, or plan further ahead."
-            )
+        rows = checked_rows(positions, dt_ns, self.limits)
+        due = Due.of(len(rows), start_ns, dt_ns, valid_from_ns, interpolation, now_ns)
+        tick = max(self._tick + 1, line.tick_at_or_after(due.begin_ns))
+        first_row = due.row_at(line.time_ns(tick))
         smoothed = smooth(rows, dt_ns * 1e-9, self._noise, self.limits.jerk)
         curve = Curve.through(smoothed, dt_ns * 1e-9)
         try:
             state = np.concatenate([line.state(tick), line.jerk(tick)[None]])
-            pieces = self._follower.follow(state, curve, rows, first_row, last_row)
+            pieces = self._follower.follow(state, curve, rows, first_row, due.last_row)
         except MotionRefused as refusal:
             self.stop(now_ns)
             self._fault = str(refusal)
@@ -238,43 +208,22 @@ class JointMotion:
             MotionRefused: A target that is malformed or outside the limits, a speed outside its
                 range, or a fault that is latched. Nothing changes.
         """
-        self._seen(now_ns)
-        if self._fault:
-            raise MotionRefused(
-                f"Stopped by a fault: {self._fault} Resume from where the robot is."
-            )
-        target = checked_vector("The pose to go to", q, self.limits.size)
-        if (target < self.limits.lower).any() or (target > self.limits.upper).any():
-            raise MotionRefused(
-                f"The pose to go to must be between {self.limits.lower.tolist()} and "
-                f"{self.limits.upper.tolist()}, got {target.tolist()}."
-            )
+        self._may_move(now_ns)
+        target = checked_pose(q, self.limits)
         if not 0.0 < speed <= 1.0:
             raise MotionRefused(f"The speed must be above 0 and at most 1, got {speed}.")
-        line, tick, period_s = self._line, self._tick + 1, self._period_ns * 1e-9
-        state = line.state(tick)
-        goal = np.stack([target, 0.0 * target, 0.0 * target])
-        slow = Mover(self._inner.scaled(speed))
-        move = slow.to(state, goal)
-        samples = None if move is None else move.on_grid(period_s)
-        allowed = self._follower.limits
-        if (
-            samples is None
-            or violation(samples, period_s, allowed)
-            or not stoppable(samples, allowed).all()
-        ):
-            # Too fast for a direct way: to rest first.
-            brake = self._mover.stop(state).on_grid(period_s)
-            move = slow.to(brake[:, -1], goal)
-            if move is None:
-                raise MotionRefused(f"Ruckig finds no way to {target.tolist()}.")
-            samples = np.concatenate([brake[:, :-1], move.on_grid(period_s)], axis=1)
+        line, tick = self._line, self._tick + 1
+        samples = way_to_pose(
+            line.state(tick),
+            target,
+            self._mover,
+            Mover(self._inner.scaled(speed)),
+            self._period_ns * 1e-9,
+            self._follower.limits,
+        )
         piece = Piece.outside_plans(Segment(state="RAMPING", limited=self._still), samples)
         line.splice(tick, [piece], self._tick)
-        return float((samples.shape[1] - 1) * period_s)
-
-    # Outputs
-    # ---------------------------------------------------------------------------------------
+        return float((samples.shape[1] - 1) * self._period_ns * 1e-9)
 
     def advance(self, now_ns: int) -> Setpoint:
         """The setpoint due at ``now_ns``; call it once each control period."""
@@ -322,30 +271,21 @@ class JointMotion:
         brake = self._mover.stop(line.state(tick + 2)).on_grid(self._period_ns * 1e-9)
         return np.concatenate([[line.state(tick)[0], line.state(tick + 1)[0]], brake[0]])
 
-    # Time
-    # ------------------------------------------------------------------------------------------
+    def _may_move(self, now_ns: int) -> None:
+        self._seen(now_ns)
+        if self._fault:
+            raise MotionRefused(
+                f"Stopped by a fault: {self._fault} Resume from where the robot is."
+            )
 
     def _seen(self, now_ns: int) -> None:
         """Takes note of the time; brakes where it jumped."""
         line = self._line
-        step = now_ns - self._now_ns
-        if -self._period_ns <= step <= 0:
+        if -self._period_ns <= now_ns - self._now_ns <= 0:
             return
-        if step < 0:
-            state = line.states(np.array([self._now_ns]))[:, 0]
-            self._restart(state, now_ns, "time went back")
-        elif step > MAX_GAP_NS and not self.at_rest:
-            if self._brake_ns is None:
-                # Setpoints were streamed: the robot has not moved since the last one.
-                state = line.states(np.array([self._now_ns]))[:, 0]
-                self._restart(state, now_ns, "ticks were missed")
-            elif now_ns > self._brake_ns:
-                # The robot followed the last window, and is in its brake.
-                brake = self._mover.stop(line.states(np.array([self._brake_ns]))[:, 0])
-                braked_s = (now_ns - self._brake_ns) * 1e-9
-                state = brake.sample(np.array([braked_s]))[:, 0]
-                state[1:] *= braked_s < brake.duration_s
-                self._restart(state, now_ns, "ticks were missed")
+        jump = jumped(line, self._mover, self._now_ns, now_ns, self._brake_ns)
+        if jump is not None:
+            self._restart(jump.state, now_ns, jump.reason)
         self._now_ns = max(now_ns, self._now_ns)
 
     def _restart(self, state: FloatArray, now_ns: int, reason: str) -> None:
@@ -358,25 +298,3 @@ class JointMotion:
         if state[1:].any():
             samples = self._mover.stop(state).on_grid(period_s)
             self._timeline.splice(1, [Piece.outside_plans(segment, samples[:, 1:])], 0)
-
-    def _checked_rows(self, positions: FloatArray, dt_ns: int) -> FloatArray:
-        rows = np.array(positions, dtype=np.float64)
-        if rows.ndim != 2 or rows.shape[1] != self.limits.size or len(rows) == 0:
-            raise MotionRefused(
-                f"The plan has shape {rows.shape}, expected (rows, {self.limits.size}) for the "
-                f"joints "
-                f"{', '.join(self.limits.names)}."
-            )
-        wrong = ~(np.abs(rows) <= MAX_POSITION)
-        if wrong.any():
-            row, joint = (int(i) for i in np.argwhere(wrong)[0])
-            raise MotionRefused(
-                f"Row {row} of the plan holds {rows[row, joint]} for {self.limits.names[joint]}, "
-                f"expected a position in [rad] or [m]. Check the policy's statistics and units."
-            )
-        if dt_ns <= 0 or len(rows) * dt_ns > MAX_PLAN_NS:
-            raise MotionRefused(
-                f"{len(rows)} rows every {dt_ns} ns: expected a spacing above 0 and at most "
-                f"{MAX_PLAN_NS * 1e-9:.0f} s in all."
-            )
-        return rows
