@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +56,7 @@ def main() -> int:
         fine = np.arange(0, SECONDS + 1, 0.002)
         q = motion(dice, fine)
         captured = np.arange(0.5, SECONDS, 1 / 30)
-        small = _film(film, fine, q, captured)
+        small = film_of(film, fine, q, captured, CAMERAS)
         for camera in CAMERAS:
             for _ in range(latencies):
                 truth_s = float(dice.uniform(0, RANGE_S))
@@ -68,9 +69,9 @@ def main() -> int:
                 at = np.stack([np.interp(joints, fine, column) for column in q.T], axis=-1)
                 try:
                     found = estimate_latency(
-                        _ns(captured[kept] + truth_s),
+                        ns(captured[kept] + truth_s),
                         changes,
-                        _ns(joints),
+                        ns(joints),
                         at + dice.normal(0, 1e-4, at.shape),
                     )
                 except LatencyError as error:
@@ -101,11 +102,12 @@ def main() -> int:
     return finish("camera latency from motion", rows, goals, options.json)
 
 
-def _film(
-    seed: int, fine: FloatArray, q: FloatArray, captured: FloatArray
+def film_of(
+    seed: int, fine: FloatArray, q: FloatArray, captured: FloatArray, cameras: Sequence[str]
 ) -> dict[str, list[npt.NDArray[np.int16]]]:
+    """Small pictures of the arm as it moves by q (N, 6) at the instants fine (N,) [s]."""
     robot = SimRobot(seed=seed, width=160, height=120)
-    small: dict[str, list[npt.NDArray[np.int16]]] = {camera: [] for camera in CAMERAS}
+    small: dict[str, list[npt.NDArray[np.int16]]] = {camera: [] for camera in cameras}
     for t in captured:
         robot.place_arm(np.array([np.interp(t, fine, column) for column in q.T]), FINGER_OPEN)
         for camera, pictures in small.items():
@@ -113,7 +115,8 @@ def _film(
     return small
 
 
-def _ns(seconds: FloatArray) -> npt.NDArray[np.int64]:
+def ns(seconds: FloatArray) -> npt.NDArray[np.int64]:
+    """Stamps of instants."""
     return 10**18 + np.round(seconds * 1e9).astype(np.int64)
 
 
