@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,13 +86,17 @@ def finish(title: str, rows: list[dict[str, Any]], goals: list[Goal], path: Path
     if rows:
         table = Table(box=None, header_style="dim", pad_edge=False)
         for key in rows[0]:
-            table.add_column(key, justify="left" if isinstance(rows[0][key], str) else "right")
+            table.add_column(
+                escape(key), justify="left" if isinstance(rows[0][key], str) else "right"
+            )
         for row in rows:
             table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
         console.print(table)
     for goal in goals:
         mark = "[green]✓[/]" if goal.met else "[red]✗[/]"
-        console.print(f"{mark} {goal.name}: {goal.measured:g} (goal {goal.goal})", highlight=False)
+        console.print(
+            f"{mark} {escape(goal.name)}: {goal.measured:g} (goal {goal.goal})", highlight=False
+        )
     if path is not None:
         result = {
             "title": title,
