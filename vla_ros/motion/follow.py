@@ -21,6 +21,7 @@ from vla_ros.motion.curve import Curve, bend_inside
 from vla_ros.motion.guard import stoppable, violation
 from vla_ros.motion.landing import land, landing_time
 from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused
+from vla_ros.motion.pose import SHORTEST_PERIODS
 from vla_ros.motion.ruckig_moves import Mover
 from vla_ros.motion.scaling import Pace, demand
 from vla_ros.motion.seam import fade
@@ -235,7 +236,8 @@ class Follower:
         return count if count >= WORTH_FOLLOWING * samples.shape[1] else 0
 
     def _to_rest(self, state: FloatArray, position: FloatArray) -> FloatArray | None:
-        move = self.mover.to(state, np.stack([position, 0.0 * position, 0.0 * position]))
+        goal = np.stack([position, 0.0 * position, 0.0 * position])
+        move = self.mover.to(state, goal, SHORTEST_PERIODS * self.period_s)
         if move is None:
             return None
         samples = move.on_grid(self.period_s)

@@ -11,6 +11,8 @@ from vla_ros.motion.guard import stoppable, violation
 from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused, checked_vector
 from vla_ros.motion.ruckig_moves import Mover
 
+SHORTEST_PERIODS = 2.0
+
 
 def checked_pose(q: FloatArray, limits: MotionLimits) -> FloatArray:
     """The pose as a fresh float64 vector of shape (N,).
@@ -37,6 +39,9 @@ def way_to_pose(
 ) -> FloatArray:
     """Directly where the limits allow that, else to rest first.
 
+    A move takes at least two periods: a shorter one would turn its jerk round three times between
+    two samples, and a quintic through these would exceed it more than twice.
+
     Args:
         state: Commanded position, velocity, acceleration. Shape (3, N).
         target: Position to rest at. Shape (N,).
@@ -52,13 +57,14 @@ def way_to_pose(
         MotionRefused: Ruckig finds no way.
     """
     goal = np.stack([target, 0.0 * target, 0.0 * target])
-    move = slow.to(state, goal)
+    shortest_s = SHORTEST_PERIODS * period_s
+    move = slow.to(state, goal, shortest_s)
     if move is not None:
         samples = move.on_grid(period_s)
         if not violation(samples, period_s, limits) and stoppable(samples, limits).all():
             return samples
     brake = quick.stop(state).on_grid(period_s)
-    move = slow.to(brake[:, -1], goal)
+    move = slow.to(brake[:, -1], goal, shortest_s)
     if move is None:
         raise MotionRefused(f"Ruckig finds no way to {target.tolist()}.")
     return np.concatenate([brake[:, :-1], move.on_grid(period_s)], axis=1)

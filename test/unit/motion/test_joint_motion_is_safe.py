@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from motion_rig import MS, Rig, arm_limits
@@ -116,7 +117,25 @@ def play(actions, **settings_) -> Rig:
     return rig
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(steps, min_size=1, max_size=10), st.sampled_from([0.0, 0.003]))
+sequences = st.lists(steps, min_size=1, max_size=10)
+noises = st.sampled_from([0.0, 0.003])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(sequences, noises)
 def test_any_sequence_of_requests_stays_inside_all_limits(actions, noise) -> None:
     play(actions, smoothing_noise_rad=noise)
+
+
+@pytest.mark.slow
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(sequences, noises)
+def test_any_of_many_sequences_of_requests_stays_inside_all_limits(actions, noise) -> None:
+    play(actions, smoothing_noise_rad=noise)
+
+
+@pytest.mark.parametrize("way", [1e-7, 1e-6, 5e-6, 7.4e-6, 1e-5, 3e-5])
+@pytest.mark.parametrize("after_ns", [1, 1000, 10 * MS - 1])
+def test_a_tiny_move_keeps_the_jerk_between_ticks_too(way, after_ns) -> None:
+    """Found by search: 7.4e-6 rad, read 1 ns after the tick at which the move begins."""
+    play([("go_to", (way, 0.0, 1.0)), ("run", 0.01), ("jitter", [after_ns])])
