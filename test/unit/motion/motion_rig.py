@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 
 from vla_ros.motion import JointMotion, MotionLimits, MotionRefused, Setpoint, TrajectoryWindow
 
 MS = 1_000_000
 PERIOD_NS = 10 * MS
 TOLERANCE = 1e-4  # relative, of each limit; floating point and the solver, nothing else
+# Of a property, the first round of examples is run always, all of them by `make test`.
+rounds = pytest.mark.parametrize(
+    "again", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2, 3))]
+)
 BETWEEN = 2.0  # jerk between two control ticks, where one quintic stands for a switch of the jerk
 
 

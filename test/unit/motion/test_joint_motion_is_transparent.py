@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from motion_rig import MS, Rig, arm_limits
+from motion_rig import MS, Rig, arm_limits, rounds
 
 LIMITS = arm_limits(3)
 SHORT = [Phase.explicit, Phase.reuse, Phase.generate]  # shrinking a motion says nothing
@@ -51,13 +51,16 @@ def between_rows(motion, dt_ms: float) -> float:
     return 5.0 / 384.0 * (dt_ms * 1e-3) ** 4 * bend
 
 
-@settings(max_examples=10, deadline=None, phases=SHORT)
+@rounds
+@settings(max_examples=5, deadline=None, phases=SHORT)
 @given(
     st.integers(0, 10_000),
     st.sampled_from([(20, 50, 200, 100), (20, 50, 100, 60), (10, 80, 250, 200)]),
     st.sampled_from(["linear", "hold"]),
 )
-def test_feasible_overlapping_plans_pass_unchanged_and_in_time(seed, chunks, interpolation) -> None:
+def test_feasible_overlapping_plans_pass_unchanged_and_in_time(
+    again, seed, chunks, interpolation
+) -> None:
     dt_ms, rows, every_ms, latency_ms = chunks
     motion = feasible_motion(seed)
     middle = 0.5 * dt_ms if interpolation == "hold" else 0.0
@@ -80,9 +83,10 @@ def test_feasible_overlapping_plans_pass_unchanged_and_in_time(seed, chunks, int
         assert error[due].max() < 1e-6
 
 
-@settings(max_examples=10, deadline=None, phases=SHORT)
+@rounds
+@settings(max_examples=5, deadline=None, phases=SHORT)
 @given(st.integers(0, 10_000), st.sampled_from([10, 20, 50, 70]))
-def test_one_feasible_plan_passes_each_of_its_rows_when_due(seed, dt_ms) -> None:
+def test_one_feasible_plan_passes_each_of_its_rows_when_due(again, seed, dt_ms) -> None:
     motion = feasible_motion(seed)
     rows = motion(np.arange(1.0 * 3500 // dt_ms) * dt_ms * 1e-3)  # it slows down before its end
     rig = Rig(LIMITS, np.zeros(3))

@@ -100,7 +100,7 @@ def test_a_fade_starts_with_the_offset_and_ends_with_nothing(p, v, a, j) -> None
     assert np.allclose(np.diff(out[1]) / 1e-4, 0.5 * (out[2, 1:] + out[2, :-1]), atol=1e-1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(unit, unit)
 def test_the_extent_of_a_stop_is_that_of_ruckigs_stop(v, a) -> None:
     state = np.array([[0.3], [2.5 * v], [12.0 * a]])

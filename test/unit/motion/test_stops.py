@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_rig import MS, Rig, arm_limits
+from motion_rig import MS, Rig, arm_limits, rounds
 from ruckig import ControlInterface, InputParameter, Ruckig, Trajectory
 
 from vla_ros.motion import MotionRefused
@@ -37,9 +37,10 @@ def optimal_stop_s(state: np.ndarray) -> float:
     return trajectory.duration
 
 
-@settings(max_examples=15, deadline=None)
+@rounds
+@settings(max_examples=8, deadline=None)
 @given(st.floats(0.1, 1.5))
-def test_a_stop_takes_as_long_as_the_limits_allow_and_a_tick(after_s) -> None:
+def test_a_stop_takes_as_long_as_the_limits_allow_and_a_tick(again, after_s) -> None:
     rig = moving(after_s)
     best = optimal_stop_s(rig.trace.states[-1])
     stopped_ns = rig.now_ns
@@ -115,11 +116,12 @@ def test_a_plan_that_ends_at_rest_ends_at_its_last_row() -> None:
     assert np.allclose(rig.trace.p[-1], rows[-1], atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@rounds
+@settings(max_examples=8, deadline=None)
 @given(
     st.tuples(st.floats(-3.0, 3.0), st.floats(-3.0, 3.0)), st.floats(0.05, 1.0), st.floats(0.0, 1.4)
 )
-def test_go_to_arrives_at_rest_whatever_the_group_was_doing(target, speed, after_s) -> None:
+def test_go_to_arrives_at_rest_whatever_the_group_was_doing(again, target, speed, after_s) -> None:
     rig = moving(after_s)
     duration_s = rig.motion.go_to(np.array(target), rig.now_ns, speed)
     rig.tick()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_rig import Rig, arm_limits
+from motion_rig import Rig, arm_limits, rounds
 
 LIMITS = arm_limits(3, jerk=300.0)
 
@@ -27,9 +27,10 @@ def distance_to_path(points: np.ndarray, path: np.ndarray) -> float:
     return float(np.linalg.norm(points[:, None] - nearest, axis=-1).min(axis=1).max())
 
 
-@settings(max_examples=25, deadline=None)
+@rounds
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.floats(1.0, 6.0))
-def test_scaling_keeps_the_path_of_the_group(seed, speed) -> None:
+def test_scaling_keeps_the_path_of_the_group(again, seed, speed) -> None:
     rows = too_fast(seed, speed)
     rig = Rig(arm_limits(3, jerk=300.0, reach=20.0), np.zeros(3))
     taken = rig.accept(rows, dt_ms=20)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from motion_rig import rounds
 
 from vla_ros.motion import MotionRefused, VelocityMotion
 
@@ -26,12 +27,13 @@ def run(motion: VelocityMotion, begin_ms: int, end_ms: int) -> np.ndarray:
     return np.array([motion.advance(ms * MS).velocity for ms in range(begin_ms, end_ms, 10)])
 
 
-@settings(max_examples=60, deadline=None)
+@rounds
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-1.0, 1.0), st.floats(-2.0, 2.0)), min_size=1, max_size=20),
     st.sampled_from([7, 20, 33, 50]),
 )
-def test_the_displacement_of_a_plan_is_that_of_its_rows(rows, dt_ms) -> None:
+def test_the_displacement_of_a_plan_is_that_of_its_rows(again, rows, dt_ms) -> None:
     motion = base()
     motion.accept(0, dt_ms * MS, 0, np.array(rows), -PERIOD_NS)
     v = run(motion, 0, 6000)

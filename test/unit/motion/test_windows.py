@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_rig import MS, Rig, arm_limits, jtc_samples
+from motion_rig import MS, Rig, arm_limits, jtc_samples, rounds
 
 LIMITS = arm_limits(3)
 
@@ -25,10 +25,11 @@ def busy(seed: int, seconds: float) -> Rig:
     return rig
 
 
-@settings(max_examples=30, deadline=None)
+@rounds
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 500), st.floats(0.02, 1.5), st.integers(0, 9_999_999))
 def test_a_window_starts_before_now_reaches_past_the_lookahead_and_ends_at_rest(
-    seed, seconds, phase_ns
+    again, seed, seconds, phase_ns
 ) -> None:
     rig = busy(seed, seconds)
     now_ns = rig.now_ns + phase_ns
@@ -42,9 +43,10 @@ def test_a_window_starts_before_now_reaches_past_the_lookahead_and_ends_at_rest(
     assert np.isfinite(window.position).all()
 
 
-@settings(max_examples=25, deadline=None)
+@rounds
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 500), st.floats(0.1, 1.5), st.sampled_from(["on", "stop", "go_to"]))
-def test_what_a_controller_makes_of_a_window_obeys_the_limits(seed, seconds, then) -> None:
+def test_what_a_controller_makes_of_a_window_obeys_the_limits(again, seed, seconds, then) -> None:
     rig = busy(seed, seconds)
     if then == "stop":
         rig.motion.stop(rig.now_ns)
@@ -62,9 +64,10 @@ def test_what_a_controller_makes_of_a_window_obeys_the_limits(seed, seconds, the
     assert (np.percentile(np.abs(jerk), 90, axis=0) <= 1.05 * LIMITS.jerk).all()
 
 
-@settings(max_examples=20, deadline=None)
+@rounds
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 500), st.floats(0.1, 1.5))
-def test_a_controller_on_the_window_commands_the_setpoints(seed, seconds) -> None:
+def test_a_controller_on_the_window_commands_the_setpoints(again, seed, seconds) -> None:
     rig = busy(seed, seconds)
     window = rig.window()
     begin_ns = rig.now_ns
@@ -77,9 +80,10 @@ def test_a_controller_on_the_window_commands_the_setpoints(seed, seconds) -> Non
     assert np.abs(a - states[:, 2]).max() < 1.0
 
 
-@settings(max_examples=20, deadline=None)
+@rounds
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 500), st.floats(0.1, 1.5), st.integers(1, 24))
-def test_windows_agree_where_they_overlap(seed, seconds, later) -> None:
+def test_windows_agree_where_they_overlap(again, seed, seconds, later) -> None:
     rig = busy(seed, seconds)
     first = rig.window()
     rig.run(later * 0.01)
