@@ -13,78 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vla_ros.chunks import Aggregation, BlendWeights, Joining, Plan, ResponseTime, Schedule
-from vla_ros.errors import VlaError
+from vla_ros.chunks import BlendWeights, Joining, Plan, ResponseTime, Schedule
 from vla_ros.policy.history import ObservationHistory
-from vla_ros.policy.joiner import Ask, Executed, Joiner
+from vla_ros.policy.job import Job, PolicyFault, RunStats, checked_answer
+from vla_ros.policy.joiner import Executed, Joiner
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.spaces.observation import Observation
 from vla_ros.spaces.vectors import VectorSpace
 
 MIN_SPEED = 0.1
 MAX_SPEED = 2.0
-
-
-class PolicyFault(VlaError):
-    """The policy failed or answered with something that must not move a robot."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
-    """One inference to do, with everything that is fixed at its start.
-
-    Attributes:
-        number: Counts the jobs of one runner.
-        request: What to give to the policy.
-        run_id: The run this is for. 16 bytes.
-        epoch: The bridge's epoch at inference start.
-        inference_start_ns: ROS time, in [ns].
-        dt_ns: Time between the answer's rows after speed scaling, in [ns].
-        ask: How the answer will be joined to the plan before.
-    """
-
-    number: int
-    request: PolicyRequest
-    ask: Ask
-    run_id: bytes
-    epoch: int
-    inference_start_ns: int
-    dt_ns: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunStats:
-    """What one run did so far; the latencies are those of its last chunk.
-
-    Attributes:
-        chunks: Chunks published.
-        late_chunks: Those that came after the plan before had run out.
-        observation_age_ns: Publication minus the observation's instant, in [ns].
-        inference_ns: Inference end minus inference start, in [ns].
-        delay_steps: Rows of the chunk that were due before it could take over.
-        aggregation: How the last chunk was joined to the plan before.
-        fallback: Why that is not what was set; "" where it is.
-        fallbacks: Chunks that were not joined as set.
-        stretch: How many times slower than asked the last chunk is executed, because chunks at
-            full speed would end before their successors come.
-    """
-
-    chunks: int = 0
-    late_chunks: int = 0
-    observation_age_ns: int = 0
-    inference_ns: int = 0
-    delay_steps: int = 0
-    aggregation: Aggregation = "blend"
-    fallback: str = ""
-    fallbacks: int = 0
-    stretch: float = 1.0
-
-    @property
-    def concern(self) -> str:
-        """What an operator should know of the last chunk; "" where all is as set."""
-        if self.stretch > 1.0 and not self.fallback:
-            return f"inference is slow: the run is executed {self.stretch:.2f} times slower"
-        return self.fallback
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -342,7 +280,11 @@ class PolicyRunner:
         if job is not self._job or run is None:
             return None
         self._job = None
-        chunk = self._checked(actions)
+        try:
+            chunk = checked_answer(actions, self._spec, self._space)
+        except PolicyFault:
+            self.end_run()
+            raise
         chunk[:, self._rates] *= self._spec.contract.dt_ns / job.dt_ns
         start_ns = job.request.observation.start_ns
         before, delay_ns = self._plan, self._delay_ns
@@ -409,22 +351,3 @@ class PolicyRunner:
             return dt_ns
         needed_ns = self._schedule.needed_ns(age_ns, response_ns)
         return min(max(dt_ns, -(-needed_ns // rows)), round(dt_ns * self._max_stretch))
-
-    def _checked(self, actions: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        expected = (self._spec.horizon, self._space.dim)
-        chunk = np.array(actions, dtype=np.float64)
-        if chunk.shape != expected:
-            self.end_run()
-            raise PolicyFault(
-                f"policy '{self._spec.name}' answered with shape {chunk.shape}, expected "
-                f"{expected}; the run ends: use a checkpoint made for this robot"
-            )
-        if not np.isfinite(chunk).all():
-            row, column = (int(i) for i in np.argwhere(~np.isfinite(chunk))[0])
-            self.end_run()
-            raise PolicyFault(
-                f"policy '{self._spec.name}' answered {chunk[row, column]} in row {row}, column "
-                f"'{self._space.names[column]}', expected finite numbers; the run ends: check the "
-                "checkpoint's statistics"
-            )
-        return chunk
