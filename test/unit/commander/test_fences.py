@@ -44,7 +44,7 @@ class Fences(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 1_000 * MS
+        self.now = self.steady = 1_000 * MS
         self.runs = 0
         self.epochs = 0
         self.observed = 0
@@ -93,6 +93,7 @@ class Fences(RuleBasedStateMachine):
     def run_started(self, run_id, epoch) -> None:
         before = self.commander.run_id
         if self.commander.run_started(run_id, epoch) is None:
+            self.free_ticks = 0  # it may be over before the next tick, and brakes then
             # What the run before had in force plays on until the new run's first plan.
             going_on = self.taken_over if before is not None else set()
             self.taken_over = {key for key in self.accepted if key[0] == before} | going_on
@@ -177,7 +178,7 @@ class Fences(RuleBasedStateMachine):
     def deliver(self, newest, again) -> None:
         at = -1 if newest else 0
         plan = self.network[at] if again else self.network.pop(at)
-        if self.commander.accept(plan, self.now, self.now) is None:
+        if self.commander.accept(plan, self.now, self.steady) is None:
             self.accepted.add((plan.run_id, plan.seq))
 
     # The bridge's side
@@ -206,7 +207,7 @@ class Fences(RuleBasedStateMachine):
         elif trouble == "resume":
             self.commander.resume(self.now)
         elif trouble == "take over":
-            self.commander.take_over("teleop", 10**9, self.now, self.now)
+            self.commander.take_over("teleop", 10**9, self.now, self.steady)
             self.tick(20)
             self.commander.give_back("teleop", self.now)
         elif trouble == "restart bridge":
@@ -222,9 +223,10 @@ class Fences(RuleBasedStateMachine):
     def tick(self, ticks) -> None:
         for _ in range(ticks):
             self.now += TICK
+            self.steady += TICK  # goes on through every jump of the clock
             names = dict(zip(ARM, self.measured, strict=True)) | {"finger_joint": 0.0}
-            self.commander.joint_state(self.now, names, self.now, self.now)
-            self.check(self.commander.tick(self.now, self.now).commanded)
+            self.commander.joint_state(self.now, names, self.now, self.steady)
+            self.check(self.commander.tick(self.now, self.steady).commanded)
 
     def check(self, commanded) -> None:
         commander = self.commander
