@@ -45,10 +45,10 @@ def cases(policy: str) -> list[Case]:
         Case("graph", graph),
         Case("direct", direct),
         Case("expert", replace(graph, policy="expert")),
-        Case("listen", replace(direct, task="listen"), 0.5),
+        Case("listen", replace(direct, task="listen"), 0.3),
         Case("new_words", replace(direct, wordings="held-out"), 0.5),
         Case("long", replace(graph, task="long"), 0.1),
-        Case("real_time", replace(graph, realtime=True), 0.15),
+        Case("real_time", replace(graph, realtime=True), 0.05),
     ]
 
 
