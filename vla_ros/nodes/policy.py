@@ -17,6 +17,7 @@ from vla_ros.policy import Policy
 from vla_ros.policy.desk import Patience
 from vla_ros.policy.remote.status import status_of
 from vla_ros.policy.runner import PolicyFault, PolicyRunner
+from vla_ros.robot.check import OriginMismatch, check_origin
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.spec import spec_hash
 from vla_ros.ros.conversions.observation import observation_from
@@ -30,10 +31,6 @@ from vla_ros.ros.spin import run
 from vla_ros.spaces.images import ImageError
 
 FEEDBACK_PERIOD_S = 0.1
-
-
-class RobotMismatch(VlaError):
-    """Two nodes run with different robot files."""
 
 
 class PolicyNode(VlaNode[PolicyParameters]):
@@ -115,20 +112,18 @@ class PolicyNode(VlaNode[PolicyParameters]):
     # Inputs.
 
     def _on_observation(self, message: Observation) -> None:
+        assert self._runner is not None  # subscriptions exist while active only
+        assert self._policy is not None
         try:
             observation = observation_from(message)
-            if message.spec_hash != self._hash:
-                raise RobotMismatch(
-                    f"observation made with robot file {message.spec_hash:#018x}, expected "
-                    f"{self._hash:#018x}: ignored; start every node with the same robot file"
-                )
-        except (ImageError, RobotMismatch) as error:
+            contract, anchor = self._policy.spec.contract, self._robot.anchor
+            check_origin(observation, message.spec_hash, self._hash, anchor, contract)
+        except (ImageError, OriginMismatch) as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
             return
         self._runs.observed()
         now_ns = self.clock.now_ns()
         self._diagnostics.event("observation", now_ns - observation.t_obs_ns)
-        assert self._runner is not None  # subscriptions exist while active only
         self._runner.observe(observation)
         self._step_in_real_time()
 

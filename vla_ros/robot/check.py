@@ -7,7 +7,7 @@ from typing import Protocol
 
 from vla_ros.errors import VlaError
 from vla_ros.robot.spec import RobotSpec
-from vla_ros.spaces import STATE_ANCHOR, TimeContract
+from vla_ros.spaces import STATE_ANCHOR, Observation, TimeContract
 
 
 class PolicyMismatchError(VlaError):
@@ -125,3 +125,37 @@ def _time(spec: RobotSpec, policy: PolicyNeeds) -> list[str]:
     if policy.horizon < 1:
         problems.append(f"horizon: {policy.horizon} rows; expected at least 1")
     return problems
+
+
+class OriginMismatch(VlaError):
+    """An observation of another robot file, or under another time contract."""
+
+
+def check_origin(
+    observation: Observation, made_with: int, robot: int, anchor: str, contract: TimeContract
+) -> None:
+    """Refuse an observation of another robot, or not timed as the policy was trained.
+
+    Args:
+        observation: What is checked.
+        made_with: ``spec_hash`` of the robot file it was made with.
+        robot: ``spec_hash`` of ours.
+        anchor: Anchor stream of ours.
+        contract: Of the policy.
+
+    Raises:
+        OriginMismatch: the node that made it was started with other parameters.
+    """
+    if made_with != robot:
+        raise OriginMismatch(
+            f"observation made with robot file {made_with:#018x}, expected {robot:#018x}: "
+            "ignored; start every node with the same robot file"
+        )
+    captured_ns = observation.t_obs_ns
+    got_ns, due_ns = observation.start_ns, contract.start_ns(anchor, captured_ns)
+    if got_ns != due_ns:
+        raise OriginMismatch(
+            f"observation whose first action is due {(got_ns - captured_ns) * 1e-9:.3f} s after "
+            f"its capture, expected {(due_ns - captured_ns) * 1e-9:.3f} s by the policy's time "
+            "contract: ignored; start observation_sync with the same 'policy' parameter"
+        )

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vla_ros.policy.protocol import PolicySpec
-from vla_ros.robot.check import PolicyMismatchError, check_policy
+from vla_ros.robot.check import OriginMismatch, PolicyMismatchError, check_origin, check_policy
 from vla_ros.robot.load import load_robot
-from vla_ros.spaces import TimeContract
+from vla_ros.spaces import Observation, TimeContract
 
 ROBOT = load_robot("sim_arm")
 
@@ -81,3 +82,32 @@ def test_every_mismatch_is_listed_at_once() -> None:
         )
     # Two image sizes, state, action, two latencies, dt.
     assert str(caught.value).count("\n  - ") == 7
+
+
+def observed(start_ns: int) -> Observation:
+    return Observation(
+        seq=0,
+        t_obs_ns=10**9,
+        start_ns=start_ns,
+        images={},
+        image_stamps_ns={},
+        state=np.zeros(0),
+        state_stamp_ns=10**9,
+        streams=(),
+    )
+
+
+def test_an_observation_under_the_policys_time_contract_passes() -> None:
+    late = contract(image_latency_ns={"front": 80_000_000}, action_offset_ns=20_000_000)
+    check_origin(observed(1_100_000_000), 7, 7, "front", late)
+
+
+def test_an_observation_under_another_time_contract_is_refused() -> None:
+    late = contract(image_latency_ns={"front": 80_000_000}, action_offset_ns=20_000_000)
+    with pytest.raises(OriginMismatch, match=r"due 0\.000 s after.*expected 0\.100 s.*'policy'"):
+        check_origin(observed(10**9), 7, 7, "front", late)
+
+
+def test_an_observation_of_another_robot_file_is_refused() -> None:
+    with pytest.raises(OriginMismatch, match="same robot file"):
+        check_origin(observed(10**9), 7, 8, "front", contract())
