@@ -148,6 +148,7 @@ def main() -> int:
         TaskClient(use_sim_time=True) as client,
     ):
         client.wait_for_server(60.0)
+        client.wait_for_policy(60.0)
         client.wait_for_robot(60.0)
         client.node.create_subscription(
             Commanded, "commanded", lambda m: heard.command(m, client.now_ns), 50

@@ -116,6 +116,7 @@ def demo(out: Path, policy: str, seed: int) -> int:
         )
         with TaskClient(use_sim_time=True) as client:
             client.wait_for_server(GRAPH_UP_S)
+            client.wait_for_policy(GRAPH_UP_S)
             console.print(f"  up after {time.monotonic() - started:.1f} s", highlight=False)
             goals = [_give(client, console, captions, *goal) for goal in GOALS]
     console.print("Drawing the video and the plot", highlight=False)

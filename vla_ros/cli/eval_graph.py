@@ -153,6 +153,7 @@ def _graph(source: str, realtime: bool, execute_s: float, inference_s: float) ->
     }
     with demo_graph(log, **arguments), TaskClient(use_sim_time=True) as client:
         client.wait_for_server(UP_S)
+        client.wait_for_policy(UP_S)
         client.wait_for_robot(UP_S)
         yield _Graph(client)
 

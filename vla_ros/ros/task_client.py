@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -97,6 +98,30 @@ class TaskClient:
         listener = self.node.create_subscription(Commanded, "commanded", heard.append, 1)
         try:
             self._wait(lambda: bool(heard), timeout_s, "the control_bridge to command the robot")
+        finally:
+            self.node.destroy_subscription(listener)
+
+    def wait_for_policy(self, timeout_s: float) -> None:
+        """Wait until the policy is loaded and warm.
+
+        Raises:
+            GraphNotUpError: it says why it cannot be used, or is not there after `timeout_s` of
+                steady time.
+        """
+        said: dict[str, Any] = {}
+
+        def listen(message: DiagnosticArray) -> None:
+            said.update((status.name, status) for status in message.status)
+
+        def ready() -> bool:
+            status = said.get("vla_ros: policy")
+            if status is not None and status.level == DiagnosticStatus.ERROR:
+                raise GraphNotUpError(status.message)
+            return status is not None and status.level == DiagnosticStatus.OK
+
+        listener = self.node.create_subscription(DiagnosticArray, "/diagnostics", listen, 10)
+        try:
+            self._wait(ready, timeout_s, "the policy to be loaded")
         finally:
             self.node.destroy_subscription(listener)
 
