@@ -75,13 +75,31 @@ class JointReader:
                 got=str(len(positions)),
                 do=f"mend what publishes {self._source.topic}",
             )
+        raw = np.asarray(positions, dtype=np.float64)[self._columns(names)]
+        return self._checked(raw * self._scale + self._offset)
+
+    def rates(
+        self, names: Sequence[str], velocities: Sequence[float] | FloatArray
+    ) -> FloatArray | None:
+        """How fast they change [per s], shape (S,), from a JointState that ``read`` took.
+
+        NaN for joints without a velocity (their driver measures none); None where the message has
+        no velocities.
+        """
+        if len(velocities) != len(names):
+            return None
+        raw = np.asarray(velocities, dtype=np.float64)[self._columns(names)]
+        rates = np.where(np.isfinite(raw), raw, np.nan) * self._scale
+        rates.setflags(write=False)
+        return rates
+
+    def _columns(self, names: Sequence[str]) -> npt.NDArray[np.intp]:
         if self._order is None or self._order[0] != names:
             listed = list(names)
             if any(listed.count(joint) != 1 for joint in self._wanted):
                 raise self._missing(listed)
             self._order = (listed, np.array([listed.index(joint) for joint in self._wanted]))
-        raw = np.asarray(positions, dtype=np.float64)[self._order[1]]
-        return self._checked(raw * self._scale + self._offset)
+        return self._order[1]
 
     def _checked(self, values: FloatArray) -> FloatArray:
         good = np.isfinite(values)

@@ -146,6 +146,7 @@ class Observer:
         positions: Mapping[str, float],
         now_ns: int,
         stream: str = STATE_ANCHOR,
+        velocities: Mapping[str, float] | None = None,
     ) -> Refusal | None:
         """Take in joint positions by name; more joints than needed are fine.
 
@@ -153,7 +154,8 @@ class Observer:
             Why they were refused (a joint missing, no finite number, bad stamp), or None.
         """
         names, values = list(positions), list(positions.values())
-        return self.push_joint_arrays(stamp_ns, names, values, now_ns, stream)
+        rates = [velocities[name] for name in names] if velocities else ()
+        return self.push_joint_arrays(stamp_ns, names, values, now_ns, stream, rates)
 
     def push_joint_arrays(
         self,
@@ -162,8 +164,9 @@ class Observer:
         positions: Sequence[float] | FloatArray,
         now_ns: int,
         stream: str = STATE_ANCHOR,
+        velocities: Sequence[float] | FloatArray = (),
     ) -> Refusal | None:
-        """Take in a sensor_msgs/JointState's names and positions; else as ``push_joints``.
+        """Take in a sensor_msgs/JointState's arrays; else as ``push_joints``.
 
         Args:
             stamp_ns: header stamp.
@@ -171,9 +174,11 @@ class Observer:
             positions: in the driver's unit.
             now_ns: now, ROS time.
             stream: ``state``, or ``state/<name>`` of a source of kind joints.
+            velocities: in the driver's unit per second; empty where it measures none.
         """
+        reader = self._readers[stream]
         try:
-            values = self._readers[stream].read(names, positions)
+            values = reader.read(names, positions)
         except JointsError as error:
             self._sync.count_refused(stream, "form")
             return Refusal(
@@ -184,7 +189,8 @@ class Observer:
                 do=error.do,
                 consequence=structural(self._sources[stream]) if error.structural else "skip",
             )
-        return self._pushed(stream, stamp_ns, values, now_ns)
+        rates = reader.rates(names, velocities)
+        return self._pushed(stream, stamp_ns, values, now_ns, rates=rates)
 
     def push_vector(
         self, stream: str, stamp_ns: int, values: FloatArray, now_ns: int
@@ -260,8 +266,9 @@ class Observer:
         value: Frame | FloatArray,
         now_ns: int,
         arrived_ns: int | None = None,
+        rates: FloatArray | None = None,
     ) -> Refusal | None:
-        result: PushResult = self._sync.push(stream, stamp_ns, value, now_ns, arrived_ns)
+        result: PushResult = self._sync.push(stream, stamp_ns, value, now_ns, arrived_ns, rates)
         if result == "added":
             return None
         what, expected = _STAMPS[result]

@@ -103,7 +103,7 @@ class ObservationInputs:
             return
         stamp_ns = ns_from(message.header.stamp)
         refusal = self._observer.push_joint_arrays(
-            stamp_ns, message.name, message.position, now_ns, stream
+            stamp_ns, message.name, message.position, now_ns, stream, message.velocity
         )
         self._arrived(stream, now_ns - stamp_ns, refusal)
 

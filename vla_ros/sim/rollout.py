@@ -258,7 +258,7 @@ class Rollout:
         while True:
             now = robot.time_ns
             joints = robot.joint_positions()
-            observer.push_joints(now, joints, now)
+            observer.push_joints(now, joints, now, velocities=robot.joint_velocities())
             commander.joint_state(now, joints, now, now)
             if not started:
                 no = commander.run_started(run_id, commander.epoch)

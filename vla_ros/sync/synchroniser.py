@@ -87,6 +87,7 @@ class Synchroniser:
         value: Value,
         now_ns: int,
         arrived_ns: int | None = None,
+        rates: npt.NDArray[np.float64] | None = None,
     ) -> PushResult:
         """Take one sample in: a ``Frame`` of a camera, or a vector float64 (S,).
 
@@ -96,13 +97,14 @@ class Synchroniser:
             value: read-only from now on.
             now_ns: now, ROS time.
             arrived_ns: when it arrived, where that was earlier (it had to be decoded).
+            rates: how fast a vector changes [per s], NaN where that is not known. Shape (S,).
 
         Returns:
             ``added``, or why the sample was refused; refused samples are counted.
         """
         self._advance(now_ns)
         return self._track(stream).push(
-            stamp_ns, value, now_ns if arrived_ns is None else arrived_ns
+            stamp_ns, value, now_ns if arrived_ns is None else arrived_ns, rates
         )
 
     def count_refused(self, stream: str, reason: str) -> None:

@@ -21,6 +21,15 @@ Value = Frame | FloatArray
 
 
 @dataclass(frozen=True, slots=True)
+class _Sample:
+    """A value as it arrived; ``rates`` of a vector [per s], shape (S,), where they are known."""
+
+    value: Value
+    arrival_ns: int
+    rates: FloatArray | None
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What one stream contributes to an observation.
 
@@ -55,7 +64,7 @@ class Track:
         self.detector: FrozenDetector | None = None
         if config.frozen_motion is not None:
             self.detector = FrozenDetector(config.frozen_motion)
-        self._history: History[tuple[Value, int]] = History(  # value and arrival
+        self._history: History[_Sample] = History(
             max_age_ns=config.history_age_ns + config.max_age_ns,
             max_count=config.history_count,
             future_ns=config.future_ns,
@@ -82,12 +91,14 @@ class Track:
         """Samples that came after a newer one and were sorted in."""
         return self._history.late
 
-    def push(self, stamp_ns: int, value: Value, now_ns: int) -> PushResult:
+    def push(
+        self, stamp_ns: int, value: Value, now_ns: int, rates: FloatArray | None = None
+    ) -> PushResult:
         """Take a sample in, or refuse and count it; ``stamp_ns`` is its header's."""
         taken_ns = self.config.taken_ns(stamp_ns, now_ns)
         if not isinstance(value, Frame):
             value = self.config.blend.canonical(value)
-        result = self._history.push(taken_ns, (value, now_ns), now_ns)
+        result = self._history.push(taken_ns, _Sample(value, now_ns, rates), now_ns)
         if result == "added":
             self.repeats = 0
         elif result == "duplicate":
@@ -100,7 +111,7 @@ class Track:
 
     def arrival_ns(self, index: int) -> int:
         """When a sample kept arrived."""
-        return self._history.values[index][1]
+        return self._history.values[index].arrival_ns
 
     def settled(self, due_ns: int, arrival_ns: int, now_ns: int) -> bool:
         """Can no better sample for ``due_ns`` come, or has it been waited for long enough?"""
@@ -149,12 +160,15 @@ class Track:
             self.detector.clear()
 
     def _value(self, match: Match) -> Value:
-        left = self._history.values[match.left][0]
+        left, right = self._history.values[match.left], self._history.values[match.right]
         if match.left == match.right:
-            return left
-        right = self._history.values[match.right][0]
+            return left.value
+        gains = None
+        if left.rates is not None and right.rates is not None:
+            span_s = (self.stamps[match.right] - self.stamps[match.left]) * 1e-9
+            gains = (left.rates * span_s, right.rates * span_s)
         between = self.config.blend.between(
-            cast(FloatArray, left), cast(FloatArray, right), match.fraction
+            cast(FloatArray, left.value), cast(FloatArray, right.value), match.fraction, gains
         )
         between.setflags(write=False)
         return between

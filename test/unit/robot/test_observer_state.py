@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vla_ros.robot.joints import JointsOfAllTopics
+from vla_ros.robot.joints import JointReader, JointsOfAllTopics
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.observer import Observer
 from vla_ros.robot.spec import RobotSpec
@@ -162,6 +162,32 @@ def test_a_pose_that_is_none_is_refused(values: np.ndarray, said: str) -> None:
     assert isinstance(refusal, Refusal)
     assert said in refusal.what
     assert observer.counts()["state/tool"] == {"form": 1}
+
+
+def test_velocities_are_read_by_name_in_the_drivers_unit_where_it_measures_them() -> None:
+    spec = robot(
+        joints=["left_b", "left_a", "left_c", "width"],
+        prefix="left_",
+        unit="deg",
+        derived={"width": {"joint": "finger", "scale": 2.0, "offset": 1.0}},
+    ).model_copy(update={"limits": {}})
+    reader = JointReader(spec.state)
+    names = ["a", "b", "finger", "c"]
+    rates = reader.rates(names, [90.0, -180.0, 0.5, float("inf")])
+    np.testing.assert_allclose(rates, [-np.pi, np.pi / 2, np.nan, 1.0])
+    assert reader.rates(names, []) is None
+
+
+def test_between_two_joint_states_the_arm_is_where_its_velocities_put_it() -> None:
+    other = {"kind": "joints", "name": "b", "topic": "/b", "joints": ["y"], **LOSS}
+    observer = Observer(robot(joints=["joint1"], sources=[other]), CONTRACT)
+    for t_ms in (100, 140):  # from rest, 5 rad/s^2
+        t = (t_ms - 100) * 1e-3
+        observer.push_joints(
+            t_ms * MS, {"y": 2.5 * t * t}, t_ms * MS, "state/b", velocities={"y": 5 * t}
+        )
+    observer.push_joints(120 * MS, {"joint1": 0.25}, 140 * MS)
+    np.testing.assert_allclose(state_at(observer, 140), [0.25, 0.001], atol=1e-12)
 
 
 def test_a_source_that_is_lost_is_named_with_its_topic() -> None:

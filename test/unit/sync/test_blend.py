@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rig import MS, contract, picture, streams
@@ -8,6 +9,7 @@ from rig import MS, contract, picture, streams
 from vla_ros.spaces import Observation
 from vla_ros.spaces.rotations import angle_between, quaternion_from_axis_angle
 from vla_ros.sync import Blend, StreamConfig, Synchroniser
+from vla_ros.sync.blend import bend
 
 TURN = 2 * np.pi
 ANGLES = st.floats(-20, 20, allow_nan=False)
@@ -50,6 +52,86 @@ def test_the_samples_given_are_not_changed() -> None:
     left, right = np.array([3.0]), np.array([-3.0])
     Blend(angles=(0,)).between(left, right, 0.5)
     assert (left[0], right[0]) == (3.0, -3.0)
+
+
+@given(
+    start=ANGLES,
+    speed=st.floats(-3, 3),
+    acceleration=st.floats(-9, 9),
+    span=st.floats(0.002, 0.3),
+    fraction=st.floats(0, 1),
+)
+def test_with_true_rates_a_motion_that_accelerates_evenly_is_met_exactly(
+    start: float, speed: float, acceleration: float, span: float, fraction: float
+) -> None:
+    def at(t: float) -> np.ndarray:
+        return np.array([start + speed * t + acceleration * t * t / 2])
+
+    def gain(t: float) -> np.ndarray:
+        return np.array([(speed + acceleration * t) * span])
+
+    between = Blend().between(at(0), at(span), fraction, (gain(0), gain(span)))
+    np.testing.assert_allclose(between, at(fraction * span), atol=1e-7)
+
+
+RATES = st.floats(-50, 50) | st.just(float("nan"))
+
+
+@given(change=st.floats(-5, 5), first=RATES, last=RATES, fraction=st.floats(0, 1))
+def test_whatever_rates_are_stated_the_curve_stays_near_the_line_and_bends_one_way(
+    change: float, first: float, last: float, fraction: float
+) -> None:
+    stated = np.array([first]), np.array([last])
+    off = bend(np.array([change]), *stated, fraction)[0]
+    if np.isnan(first + last):
+        assert off == 0
+    else:
+        assert abs(off) <= abs(last - first) / 8 + 1e-9
+        grid = np.array([bend(np.array([change]), *stated, k / 20)[0] for k in range(21)])
+        curvature = np.diff(grid, 2)
+        assert (curvature > -1e-9).all() or (curvature < 1e-9).all()
+
+
+@given(change=st.floats(0.01, 5), fraction=st.floats(0, 1))
+def test_velocities_that_are_filled_with_zeros_change_nothing(
+    change: float, fraction: float
+) -> None:
+    none = np.zeros(1)
+    assert bend(np.array([change]), none, none, fraction)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("rates", "worst_ms"), [("none", (3.0, 12.0)), ("true", (0.0, 1.5)), ("10 ms late", (0.0, 3.0))]
+)
+def test_a_swinging_joint_of_which_half_is_lost_is_met_by_its_velocities(
+    rates: str, worst_ms: tuple[float, float]
+) -> None:
+    """50 Hz, half lost: with velocities the p95 of the error falls from over 3 ms of motion."""
+
+    def angle(t_ns: float) -> float:
+        return 0.25 * np.sin(np.pi * t_ns * 1e-9)
+
+    def speed(t_ns: float) -> float:
+        return 0.25 * np.pi * np.cos(np.pi * t_ns * 1e-9)
+
+    front, _, joints = streams(state={"tolerance_ns": 200 * MS, "wait_ns": 0})
+    sync = Synchroniser(contract(), "front", [front, joints], max_age_ns=900 * MS)
+    dice = np.random.default_rng(0)
+    late_ns = 10 * MS if rates == "10 ms late" else 0
+    errors_ms = []
+    for t in range(1000, 61_000):
+        now = t * MS
+        if t % 20 == 0 and dice.random() < 0.5:
+            stated = None if rates == "none" else np.array([speed(now - late_ns)])
+            sync.push("state", now, np.array([angle(now)]), now, rates=stated)
+        if t % 33 == 0:
+            sync.push("front", now - 300 * MS, picture(t), now)
+        seen = sync.observe(now)
+        if isinstance(seen, Observation):
+            off = abs(seen.state[0] - angle(seen.t_obs_ns))
+            errors_ms.append(off / (0.25 * np.pi) * 1e3)
+    assert len(errors_ms) > 1500
+    assert worst_ms[0] <= np.percentile(errors_ms, 95) <= worst_ms[1]
 
 
 def odometry(**changes: object) -> StreamConfig:
