@@ -45,6 +45,7 @@ class PolicyParameters(NodeParameters):
     noise_rad: float = parameter(0.0, "of the expert's actions", unit="rad", minimum=0.0)
     seed: int = parameter(-1, "of the policy's noise where a goal names none; -1: random")
     threads: int = parameter(1, "CPU threads of the model", minimum=1, maximum=256)
+    device: str = parameter("auto", "where it computes: cpu, cuda, cuda:0; auto: a GPU if any")
     time_limit_s: float = parameter(60.0, "of a goal that names none", unit="s", minimum=0.1)
 
     @property
@@ -72,7 +73,9 @@ def load_for(
     if parameters.policy == EXPERT:
         policy = TopicExpert(robot, noise_rad=parameters.noise_rad)
     else:
-        policy = load_policy(parameters.policy, threads=parameters.threads)
+        policy = load_policy(
+            parameters.policy, threads=parameters.threads, device=parameters.device
+        )
     check_policy(robot, policy.spec)
     on_stage(f"loading, 2 of 2: warming up {policy.spec.name} {policy.spec.model_id}")
     policy.warm_up()

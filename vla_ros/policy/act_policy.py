@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from vla_ros.policy.declaration import Declaration
 from vla_ros.policy.lerobot_folder import ACTION, STATE, LeRobotFolder, read_lerobot
@@ -36,11 +37,17 @@ class ActPolicy:
     def __init__(self, model: Act, values: LeRobotValues) -> None:
         self._model = model
         self._values = values
+        self._device = torch.device("cpu")
 
     @property
     def spec(self) -> PolicySpec:
         """What it needs and gives."""
         return self._values.spec
+
+    def to(self, device: torch.device) -> None:
+        """Compute there from now on."""
+        self._device = device
+        self._model.to(device)
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk. Shape (T, A); the prompt has no meaning for ACT.
@@ -50,21 +57,24 @@ class ActPolicy:
         """
         images = self._values.image_tensor(request.observation)
         state = self._values.state_tensor(request.observation)
-        with torch.inference_mode():
-            return self._values.actions(self._model(images[None], state[None])[0])
+        return self._values.actions(self._run(images, state))
 
     def reset(self) -> None:
         """Nothing to forget: every chunk depends on its request alone."""
 
     def warm_up(self) -> None:
         """Run the network twice on blank input."""
-        images = torch.zeros(1, len(self.spec.camera_keys), 3, *self.spec.image_size)
-        with torch.inference_mode():
-            for _ in range(2):
-                self._model(images, torch.zeros(1, self._model.sizes.state_dim))
+        images = torch.zeros(len(self.spec.camera_keys), 3, *self.spec.image_size)
+        for _ in range(2):
+            self._run(images, torch.zeros(self._model.sizes.state_dim))
 
     def close(self) -> None:
         """Nothing to free."""
+
+    @torch.inference_mode()
+    def _run(self, images: Tensor, state: Tensor) -> Tensor:
+        device = self._device
+        return self._model(images[None].to(device), state[None].to(device))[0].cpu()
 
 
 def load(folder: Path, declaration: Declaration, *, threads: int | None) -> ActPolicy:

@@ -64,11 +64,17 @@ class DiffusionPolicy:
         self._model = model
         self._values = values
         self._sampling = sampling
+        self._device = torch.device("cpu")
 
     @property
     def spec(self) -> PolicySpec:
         """What it needs and gives."""
         return self._values.spec
+
+    def to(self, device: torch.device) -> None:
+        """Compute there from now on; noise is drawn on the CPU, so seeds mean the same anywhere."""
+        self._device = device
+        self._model.to(device)
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk. Shape (T, A); the prompt has no meaning for Diffusion Policy.
@@ -100,22 +106,25 @@ class DiffusionPolicy:
         """Nothing to free."""
 
     def _run(self, images: Tensor, states: Tensor, seed: int) -> Tensor:
-        sampling, generator = self._sampling, torch.Generator().manual_seed(seed)
+        sampling, device = self._sampling, self._device
+        generator = torch.Generator().manual_seed(seed)
         shape = (1, sampling.horizon, self._model.sizes.unet.action_dim)
 
         def draw() -> Tensor:
-            return torch.randn(shape, generator=generator)
+            return torch.randn(shape, generator=generator).to(device)
 
         with torch.inference_mode():
-            condition = self._model.condition(images[None], states[None])
+            condition = self._model.condition(images[None].to(device), states[None].to(device))
             chunk = sampling.schedule.sample(
-                lambda x, time: self._model.unet(x, torch.full((1,), time), condition),
+                lambda x, time: self._model.unet(
+                    x, torch.full((1,), time, device=device), condition
+                ),
                 draw(),
                 sampler=sampling.sampler,
                 steps=sampling.steps,
                 draw=draw,
             )
-        return chunk[0, sampling.rows]
+        return chunk[0, sampling.rows].cpu()
 
 
 def load(folder: Path, declaration: Declaration, *, threads: int | None) -> DiffusionPolicy:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.guidance import flow_guidance
+from vla_ros.policy.guidance import flow_guidance, joint_guidance
+from vla_ros.policy.models.flow import FlowGuidance
 from vla_ros.policy.models.prefix_expert import PrefixExpert, PrefixInputs
 from vla_ros.policy.processors import Normaliser, RelativeActions, ZeroPadding
 from vla_ros.policy.processors.letterbox import Letterbox
@@ -29,6 +33,9 @@ LOUD_SIGMA = 6.0
 
 ABSURD_SIGMA = 30.0
 """First observations this far out are refused: these are other units."""
+
+
+MAX_BATCH = 8
 
 
 class FlowPolicyError(VlaError):
@@ -90,8 +97,22 @@ class FlowProcessors:
         return np.asarray(self.relative.invert(actions, state), np.float64)
 
 
+def together(inputs: Sequence[PrefixInputs]) -> PrefixInputs:
+    """Several batches of one as one batch; shorter texts are padded and masked. Alone: as it is."""
+    if len(inputs) == 1:
+        return inputs[0]
+    words = [one.words[0] for one in inputs]
+    said = [torch.ones_like(one, dtype=torch.bool) for one in words]
+    return PrefixInputs(
+        images=torch.cat([one.images for one in inputs]),
+        words=pad_sequence(words, batch_first=True),
+        state=torch.cat([one.state for one in inputs]),
+        said=pad_sequence(said, batch_first=True),
+    )
+
+
 class FlowPolicy:
-    """Answers observations with chunks, one at a time.
+    """Answers observations with chunks.
 
     Args:
         spec: What it needs and gives.
@@ -119,12 +140,24 @@ class FlowPolicy:
         self._model = model
         self._processors = processors
         self._schedule = model.schedule(num_steps)
+        self._device = torch.device("cpu")
         self._looked = False
 
     @property
     def spec(self) -> PolicySpec:
         """What it needs and gives."""
         return self._spec
+
+    @property
+    def max_batch(self) -> int:
+        """Most requests at once."""
+        return MAX_BATCH
+
+    def to(self, device: torch.device) -> None:
+        """Compute there from now on. Noise is drawn on the CPU, so seeds mean the same anywhere."""
+        self._device = device
+        self._model.to(device)
+        self._schedule = self._model.schedule(len(self._schedule))
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk. Shape (T, A), absolute, SI.
@@ -134,26 +167,31 @@ class FlowPolicy:
                 a run cannot be in the training data's units, or the answer is not finite.
             ProcessorError: The prompt is empty or too long.
         """
-        observation, processors = request.observation, self._processors
-        state = self._checked_state(observation)
-        normal = processors.state.apply(state).astype(np.float32)
-        self._look(normal)
-        inputs = processors.inputs(self._checked_images(observation.images), normal, request.prompt)
-        seed = request.seed if request.seed is not None else secrets.randbits(63)
-        noise = torch.randn(
-            (1, self._model.horizon, self._model.action_dim),
-            generator=torch.Generator().manual_seed(seed),
-        )
-        with torch.no_grad():
-            prefix = self._model.encode(inputs)
-            guidance = flow_guidance(
-                request.guidance, self._spec, lambda plan: processors.to_network(plan, state)
-            )
-            chunk = self._model.sample(prefix, noise, self._schedule, guidance)[0].numpy()
-        actions = processors.to_robot(chunk, state)
-        if not np.isfinite(actions).all():
+        return self.infer_batch([request])[0]
+
+    def infer_batch(self, requests: Sequence[PolicyRequest]) -> list[npt.NDArray[np.float64]]:
+        """One chunk for each request, within rounding the one that it gets alone. Shapes (T, A).
+
+        Raises:
+            GuidanceError: Their guidance differs in strength or Jacobian.
+            VlaError: As `infer`, for any of them.
+        """
+        processors = self._processors
+        states = [self._checked_state(request.observation) for request in requests]
+        inputs, guidances = [], []
+        for request, state in zip(requests, states, strict=True):
+            normal = processors.state.apply(state).astype(np.float32)
+            self._look(normal)
+            images = self._checked_images(request.observation.images)
+            inputs.append(processors.inputs(images, normal, request.prompt))
+            to_network = partial(processors.to_network, state=state)
+            guidances.append(flow_guidance(request.guidance, self._spec, to_network))
+        noise = [self._noise(request.seed) for request in requests]
+        chunks = self._sample(together(inputs), torch.cat(noise), joint_guidance(guidances))
+        out = [processors.to_robot(c, s) for c, s in zip(chunks, states, strict=True)]
+        if not all(np.isfinite(actions).all() for actions in out):
             raise FlowPolicyError("the network's answer holds NaN or infinity; nothing is sent")
-        return actions
+        return out
 
     def reset(self) -> None:
         """Look at the units of the next observation again."""
@@ -164,13 +202,27 @@ class FlowPolicy:
         size, spec = self._spec.image_size, self._spec
         images = [np.zeros((*size, 3), np.uint8) for _ in spec.camera_keys]
         state = np.zeros(len(spec.state_names), np.float32)
-        with torch.no_grad():
-            prefix = self._model.encode(self._processors.inputs(images, state, "warm up"))
-            noise = torch.zeros((1, self._model.horizon, self._model.action_dim))
-            self._model.sample(prefix, noise, self._schedule)
+        inputs = self._processors.inputs(images, state, "warm up")
+        self._sample(inputs, self._noise(0), None)
 
     def close(self) -> None:
         """Nothing to free."""
+
+    def _noise(self, seed: int | None) -> Tensor:
+        generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
+        return torch.randn((1, self._model.horizon, self._model.action_dim), generator=generator)
+
+    @torch.no_grad()
+    def _sample(
+        self, inputs: PrefixInputs, noise: Tensor, guidance: FlowGuidance | None
+    ) -> npt.NDArray[np.float32]:
+        """Shape (B, T, padded)."""
+        device = self._device
+        there = PrefixInputs(*(None if part is None else part.to(device) for part in inputs))
+        pull = None if guidance is None else guidance.to(device)
+        prefix = self._model.encode(there)
+        chunk = self._model.sample(prefix, noise.to(device), self._schedule, pull)
+        return chunk.cpu().numpy()
 
     def _checked_state(self, observation: Observation) -> npt.NDArray[np.float64]:
         state = np.asarray(observation.state, np.float64)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,4 +48,25 @@ def flow_guidance(
         weights=torch.from_numpy(guidance.weights.astype(np.float32)),
         max_weight=guidance.max_weight,
         jacobian=guidance.jacobian == "full",
+    )
+
+
+def joint_guidance(guidances: Sequence[FlowGuidance | None]) -> FlowGuidance | None:
+    """The guidance of a batch; members without one get weights of zero, which do nothing.
+
+    Raises:
+        GuidanceError: They differ in strength or Jacobian, which a batch has one of.
+    """
+    given = [guidance for guidance in guidances if guidance is not None]
+    if not given:
+        return None
+    first = given[0]
+    if any((g.max_weight, g.jacobian) != (first.max_weight, first.jacobian) for g in given):
+        raise GuidanceError("a batch has one max_weight and one jacobian; ask one at a time")
+    free = torch.zeros_like(first.target), torch.zeros_like(first.weights)
+    pairs = [free if g is None else (g.target, g.weights) for g in guidances]
+    return replace(
+        first,
+        target=torch.cat([target for target, _ in pairs]),
+        weights=torch.stack([weights for _, weights in pairs]),
     )

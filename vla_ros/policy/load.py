@@ -20,7 +20,7 @@ class PolicySourceError(VlaError):
     """What was named is no policy."""
 
 
-def load_policy(source: str, *, threads: int | None = None) -> Policy:
+def load_policy(source: str, *, threads: int | None = None, device: str = "cpu") -> Policy:
     """Load a policy from a checkpoint folder, or make the client of a policy server.
 
     Args:
@@ -28,9 +28,11 @@ def load_policy(source: str, *, threads: int | None = None) -> Policy:
             ``checkpoint``); address of a `vla serve` (``ws://...``); or YAML file of a policy
             server.
         threads: CPU threads of the model; None leaves them as they are.
+        device: Where a checkpoint computes: ``auto``, ``cpu``, ``cuda``, ``cuda:0``, ...
 
     Raises:
         PolicySourceError: There is nothing there.
+        DeviceError: There is no such device, or the policy cannot use it.
         VlaError: The checkpoint cannot be used; the text says why.
     """
     if source.startswith(("ws://", "wss://")):
@@ -45,16 +47,23 @@ def load_policy(source: str, *, threads: int | None = None) -> Policy:
             return load_served(path, api_key=os.environ.get("OPENPI_API_KEY"))
         declaration = read_declaration(path)
         folder = path.parent / Path(declaration.checkpoint or ".").expanduser()
-        return _load(folder, declaration, source, threads)
+        return _load(folder, declaration, source, threads, device)
     if not path.is_dir():
         raise PolicySourceError(
             f"policy '{source}': no such folder, expected a checkpoint folder with config.json, "
             "'expert', the address of a `vla serve`, or the YAML file of a policy server"
         )
-    return _load(path, declaration_of(path), source, threads)
+    return _load(path, declaration_of(path), source, threads, device)
 
 
-def _load(folder: Path, declaration: Declaration, source: str, threads: int | None) -> Policy:
+def _load(
+    folder: Path, declaration: Declaration, source: str, threads: int | None, device: str
+) -> Policy:
+    from vla_ros.policy.device import find_device, move  # torch, which a client does without
+
     if not folder.is_dir():
         raise PolicySourceError(f"policy '{source}': its checkpoint '{folder}' is no folder")
-    return load_family(folder, declaration, threads=threads)
+    where = find_device(device)
+    policy = load_family(folder, declaration, threads=threads)
+    move(policy, where)
+    return policy

@@ -61,6 +61,7 @@ class NanoPolicy:
         self._model.load_state_dict(checkpoint.weights)
         self._model.eval().requires_grad_(False)
         self._schedule = self._model.schedule(self._num_steps)
+        self._device = torch.device("cpu")
         for camera in self._model.cameras:
             camera.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._spec = PolicySpec(
@@ -79,6 +80,12 @@ class NanoPolicy:
     def spec(self) -> PolicySpec:
         """What it needs and gives."""
         return self._spec
+
+    def to(self, device: torch.device) -> None:
+        """Compute there from now on; noise is drawn on the CPU, so seeds mean the same anywhere."""
+        self._device = device
+        self._model.to(device)
+        self._schedule = self._model.schedule(self._num_steps)
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk. Shape (T, A), absolute, SI.
@@ -142,16 +149,18 @@ class NanoPolicy:
         seed: int,
         guidance: FlowGuidance | None = None,
     ) -> npt.NDArray[np.float32]:
-        sizes = self._config.sizes
+        sizes, device = self._config.sizes, self._device
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, sizes.horizon, sizes.action_dim, generator=generator)
         with torch.no_grad():
             prefix = self._model.encode(
-                torch.from_numpy(images)[None],
-                torch.from_numpy(np.asarray(state, np.float32))[None],
-                torch.from_numpy(words)[None],
+                torch.from_numpy(images)[None].to(device),
+                torch.from_numpy(np.asarray(state, np.float32))[None].to(device),
+                torch.from_numpy(words)[None].to(device),
             )
-            return self._model.sample(prefix, noise, self._schedule, guidance)[0].numpy()
+            pull = None if guidance is None else guidance.to(device)
+            chunk = self._model.sample(prefix, noise.to(device), self._schedule, pull)
+            return chunk[0].cpu().numpy()
 
 
 def load(folder: Path, declaration: Declaration, *, threads: int | None) -> NanoPolicy:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
-from vla_ros.policy.protocol import Policy, PolicyRequest
+from vla_ros.policy.device import MovablePolicy
+from vla_ros.policy.protocol import Guidance, Policy, PolicyRequest
+from vla_ros.policy.serve.batching import BatchPolicy
 
 
 class PolicyContract:
@@ -51,6 +56,36 @@ class PolicyContract:
         policy.infer(request_)
         policy.reset()
         assert policy.infer(request_).shape[0] == policy.spec.horizon
+
+    def test_everything_is_computed_on_the_device_it_is_moved_to(
+        self, policy, request_, monkeypatch
+    ):
+        """Torch's `meta` device holds no numbers, but refuses to mix with the CPU as a GPU does."""
+        if not isinstance(policy, MovablePolicy):
+            pytest.skip("computes on the CPU only")
+        policy.to(torch.device("meta"))
+        came_back = []
+
+        def back(tensor):
+            came_back.append(tensor.device.type)
+            return torch.zeros(tensor.shape)
+
+        monkeypatch.setattr(torch.Tensor, "cpu", back)
+        policy.infer(request_)
+        assert came_back == ["meta"]
+
+    def test_a_batch_answers_each_request_as_if_it_were_alone(self, policy, request_):
+        if not isinstance(policy, BatchPolicy):
+            pytest.skip("answers one at a time")
+        other = replace(request_, prompt=request_.prompt.rsplit(" ", 1)[0], seed=5)
+        guidance = Guidance(
+            actions=policy.infer(request_), weights=np.linspace(1.0, 0.0, policy.spec.horizon)
+        )
+        requests = [request_, other, replace(other, guidance=guidance)]
+        for alone, together in zip(
+            map(policy.infer, requests), policy.infer_batch(requests), strict=True
+        ):
+            np.testing.assert_allclose(together, alone, atol=1e-5)
 
     def test_closing_twice_is_harmless(self, policy):
         policy.close()

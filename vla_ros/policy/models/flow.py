@@ -12,7 +12,7 @@ is loaded.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ class FlowGuidance:
 
     Attributes:
         target: The chunk to agree with, normalised. Shape (B, T, A).
-        weights: How much each of its rows counts. Shape (T,).
+        weights: How much each of its rows counts. Shape (T,) or (B, T).
         max_weight: Bound of the strength (beta).
         jacobian: Pull through the network's Jacobian, as the paper does, at the price of a
             backward pass a step. False: pull the estimate of the end straight (LeRobot).
@@ -65,6 +65,10 @@ class FlowGuidance:
     weights: Tensor
     max_weight: float
     jacobian: bool
+
+    def to(self, device: torch.device) -> FlowGuidance:
+        """The same on a device."""
+        return replace(self, target=self.target.to(device), weights=self.weights.to(device))
 
     def strength(self, time: float) -> float:
         """Factor of the pull: small at data, bounded by ``max_weight`` at noise."""
@@ -78,13 +82,13 @@ class FlowGuidance:
         """The velocity at (x, time), pulled. Shape (B, T, A)."""
         if not self.jacobian:
             speed = velocity(x, time)
-            pull = (self.target - (x - time * speed)) * self.weights[:, None]
+            pull = (self.target - (x - time * speed)) * self.weights[..., None]
         else:
             with torch.enable_grad():
                 start = x.detach().requires_grad_(True)
                 speed = velocity(start, time)
                 end = start - time * speed
-                error = (self.target - end.detach()) * self.weights[:, None]
+                error = (self.target - end.detach()) * self.weights[..., None]
                 (pull,) = torch.autograd.grad(end, start, error)
             speed = speed.detach()
         return speed - self.strength(time) * pull

@@ -59,7 +59,7 @@ def _load(options: argparse.Namespace) -> Policy:
     if options.policy is not None:
         from vla_ros.policy.load import load_policy
 
-        return load_policy(options.policy, threads=options.threads)
+        return load_policy(options.policy, threads=options.threads, device=options.device)
     from vla_ros.policy.serve.lerobot_policy import load_lerobot
 
     return load_lerobot(
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--policy", help="checkpoint folder, or the file that declares it")
     what.add_argument("--lerobot", help="any policy of the LeRobot installed here: folder or name")
     policy.add_argument("--about", type=Path, help="with --lerobot: file with names and timing")
-    policy.add_argument("--device", default="cpu", help="with --lerobot: cpu (default) or cuda")
+    policy.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:0, ...")
     policy.add_argument("--threads", type=int, help="CPU threads of the model")
     network = parser.add_argument_group("the network")
     network.add_argument(
