@@ -29,11 +29,13 @@ class Stage:
         node: The test's own node, namespace /vla.
         lines: What the nodes printed, as (node, line).
         diagnostics: Newest status of each node.
+        said: Every status of every node.
     """
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
         self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self.said: list[DiagnosticStatus] = []
         self._graphs: dict[str, ProcessGraph] = {}
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
@@ -75,6 +77,13 @@ class Stage:
                 raise AssertionError(f"waited {timeout_s:g} s for {what}; last output:\n{log}")
             self._executor.spin_once(timeout_sec=0.02)
 
+    def waits(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Handles callbacks until the condition holds or time is up."""
+        end = time.monotonic() + timeout_s
+        while not condition() and time.monotonic() < end:
+            self._executor.spin_once(timeout_sec=0.02)
+        return condition()
+
     def says(self, name: str, *words: str) -> bool:
         """Whether a node's newest diagnostics hold all these words."""
         status = self.diagnostics.get(name)
@@ -93,6 +102,7 @@ class Stage:
         rclpy.shutdown(context=self._context)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self.said += message.status
         for status in message.status:
             self.diagnostics[status.name.removeprefix("vla_ros: ")] = status
 

@@ -126,11 +126,11 @@ class ObservationSync(VlaNode[Parameters]):
         self._diagnostics.values["refusals"] = self._refusals
         self._diagnostics.set("error" if refusal.consequence == "stop" else "warn", str(refusal))
         self.get_logger().warning(str(refusal), throttle_duration_sec=1.0)
-        steady_ns = self.clock.steady_ns()
-        if refusal.consequence == "stop" and steady_ns - self._stopped_ns > STOP_AGAIN_NS:
-            self._stopped_ns = steady_ns
-            if self._stop.service_is_ready():
-                self._stop.call_async(Trigger.Request())
+        now_ns = self.clock.alive_ns()
+        again = now_ns - self._stopped_ns > STOP_AGAIN_NS
+        if refusal.consequence == "stop" and again and self._stop.service_is_ready():
+            self._stopped_ns = now_ns
+            self._stop.call_async(Trigger.Request())
 
 
 def main() -> int:

@@ -60,7 +60,8 @@ class FrozenDetector:
             self._first, self._since_ns, self._state = frame, stamp_ns, state
             self._frozen = False
         elif stamp_ns != self._since_ns and self._state is not None:
-            self._frozen = bool(np.max(np.abs(state - self._state)) > self._motion)
+            moved = bool(np.max(np.abs(state - self._state)) > self._motion)
+            self._frozen = self._frozen or moved  # back at the old pose, it is as frozen
         return self._frozen
 
     def clear(self) -> None:

@@ -190,6 +190,19 @@ def test_identical_pixels_of_a_robot_at_rest_are_fine() -> None:
     assert all(isinstance(one, Observation) for one in run_frozen(synchroniser(), 0.001))
 
 
+def test_a_frozen_camera_stays_frozen_when_the_robot_comes_back_to_where_it_was() -> None:
+    sync = synchroniser()
+    seen = []
+    for k, joint in enumerate((0.0, 0.2, 0.0, 0.0), 1):
+        now = 50 * k * MS
+        sync.push("state", now, np.array([joint]), now)
+        sync.push("front", now, picture(now), now)
+        sync.push("wrist", now, picture(1), now)
+        seen.append(sync.observe(now))
+    assert isinstance(seen[0], Observation)
+    assert all(isinstance(one, Refusal) and one.stream == "wrist" for one in seen[1:])
+
+
 def test_frozen_pixels_under_hold_pass_until_they_are_too_old() -> None:
     seen = run_frozen(synchroniser(wrist={"on_loss": "hold", "max_age_ns": 150 * MS}), 0.02)
     assert isinstance(seen[3], Observation)
