@@ -92,7 +92,8 @@ class Kinematics:
             self._leader[at] = self.joints.index(joint.name if own else str(joint.follows))
             if not own:
                 self._factor[at], self._offset[at] = joint.factor, joint.offset
-        self._base = self._body(base) if base else None
+        self._base = self.body(base) if base else None
+        self._parents = {j.child: j for j in described.values()}
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -122,7 +123,7 @@ class Kinematics:
 
     def several(self, q: npt.ArrayLike, links: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Poses of L links at once: Shapes (n, L, 3) and (n, L, 3, 3); see `poses`."""
-        bodies = [self._body(link) for link in links]
+        bodies = [self.body(link) for link in links]
         rows = self.full(q)
         positions = np.empty((len(rows), len(bodies), 3))
         rotations = np.empty((len(rows), len(bodies), 3, 3))
@@ -138,7 +139,23 @@ class Kinematics:
                 rotations[i] = back @ rotations[i]
         return positions, rotations
 
-    def _body(self, link: str) -> int:
+    def moving(self, link: str) -> tuple[str, ...]:
+        """The joints that a link's pose depends on, asked for or not, the root's first."""
+        self.body(link)
+        found = []
+        while link in self._parents:
+            joint = self._parents[link]
+            if joint.kind in _KINDS:
+                found.append(joint.follows or joint.name)
+            link = joint.parent
+        return tuple(reversed(found))
+
+    def body(self, link: str) -> int:
+        """Number of a link's body in ``model``.
+
+        Raises:
+            KinematicsError: There is no such link.
+        """
         if link not in self._links:
             raise KinematicsError(
                 f"link '{link}' is not in the URDF, which has {', '.join(self._links)}"
@@ -169,6 +186,7 @@ def _skeleton(joints: list[_Joint], moving: set[str]) -> tuple[mujoco.MjSpec, di
         )
     mujoco = _mujoco()
     spec = mujoco.MjSpec()
+    spec.compiler.degree = False
     root = roots.pop()
     links, bodies = {root: "world"}, {root: spec.worldbody}
     waiting = list(joints)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import numpy as np
 import pytest
+from real_robots import real_urdf
 
 from vla_ros.robot.files import shared_folder
 from vla_ros.robot.kinematics import Kinematics, KinematicsError
@@ -140,31 +139,10 @@ REAL = {
 }
 
 
-def robot_data() -> Path | None:
-    """The robots of the package example-robot-data, if it is installed."""
-    roots = [Path(os.environ.get("EXAMPLE_ROBOT_DATA", "/nowhere"))]
-    try:
-        from importlib.metadata import files
-
-        roots += [
-            Path(str(f.locate())).parents[2]
-            for f in files("example-robot-data") or []
-            if f.name == "panda.urdf"
-        ]
-    except ImportError:
-        pass
-    return next((root for root in roots if root.is_dir()), None)
-
-
 @pytest.mark.parametrize("robot", REAL)
 def test_a_real_robot_agrees_with_a_chain_of_matrices(robot) -> None:
-    folder = robot_data()
-    if folder is None:
-        pytest.skip(
-            "pip install example-robot-data, or name its robots folder in EXAMPLE_ROBOT_DATA"
-        )
     path, link = REAL[robot]
-    urdf = (folder / path).read_text(encoding="utf-8")
+    urdf = real_urdf(path)
     movable = [
         j.get("name")
         for j in ET.fromstring(urdf).findall("joint")
