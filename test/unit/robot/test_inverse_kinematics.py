@@ -131,8 +131,9 @@ def test_what_a_pose_leaves_free_drifts_to_the_posture_and_the_pose_stays() -> N
     position, rotation = arm.poses(np.repeat(start[None], 500, axis=0))
     rows = arm.follow((position, rotation), start).rows
     assert len(rows) == 500
-    assert free_part(arm, rows[150]) < 0.5 * free_part(arm, start)
-    assert free_part(arm, rows[-1]) < 0.1 * free_part(arm, start)
+    away = [free_part(arm, q) for q in rows[::50]]
+    assert (np.diff(away) < 0.0).all()
+    assert away[-1] < away[0] / 3
     there, _ = arm.poses(rows)
     assert np.abs(there - position).max() < 1e-4
 
