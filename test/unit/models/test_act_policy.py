@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
 
-from contract import PolicyContract
+from contract import MovablePolicyContract
 from lerobot_checkpoints import random_request, random_statistics, write_checkpoint
 
 from vla_ros.errors import VlaError
@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "act"
 
 
-class TestActKeepsThePolicyContract(PolicyContract):
+class TestActKeepsThePolicyContract(MovablePolicyContract):
     @pytest.fixture
     def policy(self, folder):
         return load_policy(str(folder))

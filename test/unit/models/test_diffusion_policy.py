@@ -13,7 +13,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
 
-from contract import PolicyContract
+from contract import MovablePolicyContract
 from lerobot_checkpoints import SIZE, random_request, write_checkpoint
 
 from vla_ros.errors import VlaError
@@ -95,7 +95,7 @@ def write(folder: Path, **changes: object) -> Path:
     return folder
 
 
-class TestDiffusionKeepsThePolicyContract(PolicyContract):
+class TestDiffusionKeepsThePolicyContract(MovablePolicyContract):
     @pytest.fixture
     def policy(self, tmp_path):
         return load_policy(str(write(tmp_path / "diffusion")))

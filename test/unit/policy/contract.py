@@ -57,12 +57,19 @@ class PolicyContract:
         policy.reset()
         assert policy.infer(request_).shape[0] == policy.spec.horizon
 
+    def test_closing_twice_is_harmless(self, policy):
+        policy.close()
+        policy.close()
+
+
+class MovablePolicyContract(PolicyContract):
+    """Of policies that compute on any device."""
+
     def test_everything_is_computed_on_the_device_it_is_moved_to(
         self, policy, request_, monkeypatch
     ):
         """Torch's `meta` device holds no numbers, but refuses to mix with the CPU as a GPU does."""
-        if not isinstance(policy, MovablePolicy):
-            pytest.skip("computes on the CPU only")
+        assert isinstance(policy, MovablePolicy)
         policy.to(torch.device("meta"))
         came_back = []
 
@@ -74,9 +81,12 @@ class PolicyContract:
         policy.infer(request_)
         assert came_back == ["meta"]
 
+
+class BatchPolicyContract(PolicyContract):
+    """Of policies that answer several requests at once."""
+
     def test_a_batch_answers_each_request_as_if_it_were_alone(self, policy, request_):
-        if not isinstance(policy, BatchPolicy):
-            pytest.skip("answers one at a time")
+        assert isinstance(policy, BatchPolicy)
         other = replace(request_, prompt=request_.prompt.rsplit(" ", 1)[0], seed=5)
         guidance = Guidance(
             actions=policy.infer(request_), weights=np.linspace(1.0, 0.0, policy.spec.horizon)
@@ -86,7 +96,3 @@ class PolicyContract:
             map(policy.infer, requests), policy.infer_batch(requests), strict=True
         ):
             np.testing.assert_allclose(together, alone, atol=1e-5)
-
-    def test_closing_twice_is_harmless(self, policy):
-        policy.close()
-        policy.close()

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 
-from contract import PolicyContract
+from contract import MovablePolicyContract, PolicyContract
 from tiny_demos import write_tiny_checkpoint
 
 from vla_ros.policy.nano_policy import NanoPolicy
@@ -73,7 +73,7 @@ class TestExpertKeepsThePolicyContract(PolicyContract):
         return request_at(next(iter(policy._truths)), policy.spec)
 
 
-class TestNanoKeepsThePolicyContract(PolicyContract):
+class TestNanoKeepsThePolicyContract(MovablePolicyContract):
     @pytest.fixture
     def policy(self, tmp_path):
         write_tiny_checkpoint(tmp_path / "nano", tmp_path / "data")

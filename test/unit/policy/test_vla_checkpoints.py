@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from contract import PolicyContract
+from contract import BatchPolicyContract, MovablePolicyContract
 from safetensors.torch import load_file, save_file
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.flow_policy import FlowPolicyError
+from vla_ros.policy.first_look import ObservationMismatch
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.pi0_weights import canonical
 from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
@@ -71,7 +71,7 @@ def refusal(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["pi0", "pi05", "smolvla"])
-class TestEveryFamilyKeepsThePolicyContract(PolicyContract):
+class TestEveryFamilyKeepsThePolicyContract(MovablePolicyContract, BatchPolicyContract):
     @pytest.fixture
     def policy(self, name):
         return load_policy(str(GOLDEN / name / "checkpoint"))
@@ -97,7 +97,7 @@ class TestEveryFamilyKeepsThePolicyContract(PolicyContract):
         self, policy, request_
     ):
         far = replace(request_.observation, state=request_.observation.state + 500.0)
-        with pytest.raises(FlowPolicyError, match="units"):
+        with pytest.raises(ObservationMismatch, match="units"):
             policy.infer(replace(request_, observation=far))
 
     def test_the_time_contract_is_that_of_a_recording_loop(self, policy):

@@ -12,7 +12,6 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import msgpack
 import numpy as np
@@ -31,7 +30,6 @@ from serving import SPEC, Batching, Serving, Small, request_with
 from vla_ros.policy.protocol import Guidance
 from vla_ros.policy.remote import RemoteError, ServedPolicy
 from vla_ros.policy.remote.schema import SchemaError
-from vla_ros.policy.serve import PolicyServer, ServeConfig, ServeError
 
 GUIDANCE = {
     "actions": np.arange(6.0).reshape(3, 2),
@@ -256,10 +254,27 @@ def test_a_policy_that_remembers_serves_one_robot_at_a_time():
         first.close()
 
 
-def test_a_policy_that_looks_at_several_observations_is_not_served():
-    policy = Small(SimpleNamespace(**{**vars(SPEC), "n_obs_steps": 2}))
-    with pytest.raises(ServeError, match="looks at 2 observations, a request carries one"):
-        PolicyServer(policy, ServeConfig())
+@pytest.mark.parametrize("known", [0, 1, 3])
+def test_a_policy_that_looks_at_several_observations_gets_those_it_looks_at(known):
+    policy = Small(replace(SPEC, n_obs_steps=3))
+    history = tuple(request_with((k, -k)).observation for k in range(known))
+    with Serving(policy) as server:
+        client = ServedPolicy(server.uri)
+        assert client.spec.n_obs_steps == 3
+        client.infer(replace(request_with(), history=history))
+        client.close()
+    seen = policy.seen[-1].history
+    assert [tuple(before.state) for before in seen] == [(k, -k) for k in range(known)][-2:]
+    for before in seen:
+        np.testing.assert_array_equal(before.images["front"], history[0].images["front"])
+
+
+@pytest.mark.parametrize("history", [[{}], [raw_message(), raw_message()], "front", [3]])
+def test_a_history_that_does_not_fit_is_refused(history):
+    with Serving(Small(replace(SPEC, n_obs_steps=2))) as server, connect(server.uri) as peer:
+        peer.recv()
+        peer.send(msgpack.packb(raw_message(history=history), default=to_wire))
+        assert re.search("history|images", peer.recv())
 
 
 def test_more_robots_than_allowed_are_turned_away_with_the_reason():
@@ -372,9 +387,9 @@ def test_a_server_of_another_version_and_one_that_is_not_ours_are_refused():
     from openpi_server import OpenpiServer
 
     for metadata, text in (
-        ({"vla_ros": {"schema": 2}}, "speaks schema 2, expected 1"),
+        ({"vla_ros": {"schema": 1}}, "speaks schema 1, expected 2"),
         ({"config": "pi05_droid"}, "does not describe its policy"),
-        ({"vla_ros": {"schema": 1, "name": "x"}}, "'image_size' is missing"),
+        ({"vla_ros": {"schema": 2, "name": "x"}}, "'image_size' is missing"),
     ):
         server = OpenpiServer(lambda _: {}, metadata=metadata)
         with server, pytest.raises(SchemaError, match=text):

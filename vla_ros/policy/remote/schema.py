@@ -5,6 +5,7 @@ Beside openpi's protocol, of which every message stays valid, one message of our
 * ``images``: camera key -> uint8 array (H, W, 3), or a JPEG (see `vla_ros.policy.remote.jpeg`),
 * ``state``: array (S,), ``prompt``: text,
 * ``seed``: integer, and ``guidance``: the fields of `Guidance`, both optional,
+* ``history``: maps of ``images`` and ``state``, the oldest first, at most ``n_obs_steps - 1``,
 
 or ``{"ping": true}``, or ``{"reset": true}``, which may carry the ``seed`` of the connection. Every
 answer carries ``clock``: when the message came and when the answer went, in [ns] of the server's
@@ -20,7 +21,7 @@ from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import PolicySpec
 from vla_ros.spaces.time_contract import TimeContract
 
-SCHEMA = 1
+SCHEMA = 2
 KEY = "vla_ros"
 
 
@@ -43,6 +44,7 @@ def describe(spec: PolicySpec) -> dict[str, Any]:
             "time_contract": spec.contract.to_dict(),
             "rtc": spec.rtc,
             "rtc_max_delay": spec.rtc_max_delay,
+            "n_obs_steps": spec.n_obs_steps,
         }
     }
 
@@ -81,6 +83,7 @@ def spec_from(metadata: Mapping[str, Any], where: str) -> PolicySpec:
             contract=TimeContract.from_dict(about["time_contract"]),
             rtc=_rtc(about["rtc"]),
             rtc_max_delay=_delay(about["rtc_max_delay"]),
+            n_obs_steps=_whole(about, "n_obs_steps", about["n_obs_steps"]),
         )
     except (KeyError, TypeError, ValueError, VlaError) as error:
         reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)

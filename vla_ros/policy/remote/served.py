@@ -20,6 +20,7 @@ from vla_ros.policy.remote.errors import RemoteError
 from vla_ros.policy.remote.link import Link
 from vla_ros.policy.remote.openpi import actions_in
 from vla_ros.policy.remote.schema import spec_from
+from vla_ros.spaces.observation import Observation
 
 CLOCK_PERIOD_S = 10.0
 CLOCK_TRIPS = 4
@@ -117,20 +118,23 @@ class ServedPolicy:
         return values
 
     def _message(self, request: PolicyRequest) -> dict[str, Any]:
-        observation, quality = request.observation, self._jpeg_quality
-        images = {key: observation.images[key] for key in self._spec.camera_keys}
-        message: dict[str, Any] = {
-            "images": images
-            if quality is None
-            else {key: jpeg.encode(image, quality) for key, image in images.items()},
-            "state": observation.state,
-            "prompt": request.prompt,
-        }
+        message = {**self._seen(request.observation), "prompt": request.prompt}
+        before = request.history[-(self._spec.n_obs_steps - 1) :]
+        if self._spec.n_obs_steps > 1 and before:
+            message["history"] = [self._seen(observation) for observation in before]
         if request.seed is not None:
             message["seed"] = request.seed
         if request.guidance is not None:
             message["guidance"] = asdict(request.guidance)
         return message
+
+    def _seen(self, observation: Observation) -> dict[str, Any]:
+        images, quality = observation.images, self._jpeg_quality
+        sent = {
+            key: images[key] if quality is None else jpeg.encode(images[key], quality)
+            for key in self._spec.camera_keys
+        }
+        return {"images": sent, "state": observation.state}
 
     def _ask(self, message: dict[str, Any], limit_s: float) -> dict[str, Any]:
         answer = self._link.ask(message, limit_s)

@@ -198,8 +198,8 @@ def _spec(config: Any, declaration: Declaration, images: Mapping[str, str]) -> P
         raise LerobotError(f"the checkpoint reads no '{STATE}'; such policies are not supported")
     if config.n_obs_steps > 1 and declaration.options.get("history") != "repeat":
         raise LerobotError(
-            f"the checkpoint reads the last {config.n_obs_steps} observations, expected 1: a "
-            "request carries the newest; declare the option 'history: repeat' to show it that one "
+            f"the checkpoint reads the last {config.n_obs_steps} observations, expected 1: "
+            "LeRobot keeps them inside; declare the option 'history: repeat' to show it that one "
             f"{config.n_obs_steps} times"
         )
     rows = ("chunk_size", "n_action_steps") if config.n_obs_steps == 1 else ("n_action_steps",)

@@ -13,7 +13,7 @@ from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
 from vla_ros.policy.remote import jpeg
 from vla_ros.spaces.observation import Observation
 
-KEYS = ("images", "state", "prompt", "seed", "guidance")
+KEYS = ("images", "state", "prompt", "seed", "guidance", "history")
 JACOBIANS = ("none", "full")
 
 
@@ -36,19 +36,11 @@ def request_from(message: Mapping[str, Any], spec: PolicySpec) -> PolicyRequest:
         )
     seed, guidance = message.get("seed"), message.get("guidance")
     return PolicyRequest(
-        observation=Observation(
-            seq=0,
-            t_obs_ns=0,
-            start_ns=0,
-            images=_images(message.get("images", {}), spec),
-            image_stamps_ns=dict.fromkeys(spec.camera_keys, 0),
-            state=_state(message.get("state"), spec),
-            state_stamp_ns=0,
-            streams=(),
-        ),
+        observation=_observation(message, spec),
         prompt=_prompt(message.get("prompt")),
         seed=None if seed is None else seed_from(seed),
         guidance=None if guidance is None else _guidance(guidance, spec),
+        history=_history(message.get("history", ()), spec),
     )
 
 
@@ -63,6 +55,28 @@ def seed_from(value: Any) -> int:
     if not 0 <= value < 2**63:
         raise BadRequest(f"seed is {value}, expected 0 or more and less than 2**63")
     return int(value)
+
+
+def _history(history: Any, spec: PolicySpec) -> tuple[Observation, ...]:
+    most = spec.n_obs_steps - 1
+    if not isinstance(history, list | tuple) or len(history) > most:
+        raise BadRequest(f"history: expected at most {most} maps of images and state")
+    return tuple(_observation(before, spec) for before in history)
+
+
+def _observation(message: Any, spec: PolicySpec) -> Observation:
+    if not isinstance(message, Mapping):
+        raise BadRequest(f"history: got {type(message).__name__}, expected maps")
+    return Observation(
+        seq=0,
+        t_obs_ns=0,
+        start_ns=0,
+        images=_images(message.get("images", {}), spec),
+        image_stamps_ns=dict.fromkeys(spec.camera_keys, 0),
+        state=_state(message.get("state"), spec),
+        state_stamp_ns=0,
+        streams=(),
+    )
 
 
 def _images(images: Any, spec: PolicySpec) -> dict[str, npt.NDArray[np.uint8]]:

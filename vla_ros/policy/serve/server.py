@@ -111,17 +111,9 @@ class PolicyServer:
         policy: It must be warm; from now on only the server calls it. One with a true attribute
             ``stateful`` remembers earlier requests and serves one robot at a time.
         config: How to serve.
-
-    Raises:
-        ServeError: The policy looks at several observations, which a request does not carry.
     """
 
     def __init__(self, policy: Policy, config: ServeConfig) -> None:
-        if (steps := getattr(policy.spec, "n_obs_steps", 1)) > 1:
-            raise ServeError(
-                f"{policy.spec.name} looks at {steps} observations, a request carries one; load "
-                "it in the policy node instead"
-            )
         self._policy = policy
         self._config = config
         self._stateful = bool(getattr(policy, "stateful", False))
