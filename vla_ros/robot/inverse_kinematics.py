@@ -127,7 +127,7 @@ class InverseKinematics:
         q = start[self._order]
         low, high = np.minimum(self._low, q), np.maximum(self._high, q)
         before, rows = q, np.empty((len(positions), len(q)))
-        left, pull = _FIRST + _ON_AVERAGE * len(rows), _DAMPING * min(1.0, dt_s / _POSTURE_S)
+        left, share = _FIRST + _ON_AVERAGE * len(rows), min(1.0, dt_s / _POSTURE_S)
         for i, target in enumerate(self._targets(positions, rotations)):
             self._task.set_target(target)
             bounds, most = (low, high), min(_FIRST, left)
@@ -138,8 +138,9 @@ class InverseKinematics:
                     min(_EACH, left),
                 )
                 guess = np.minimum(np.maximum(2.0 * q - before, bounds[0]), bounds[1])
+            free = q + share * (self._posture - q)
             before = q
-            q, used = self._solve(guess, bounds, pull * (self._posture - guess), most)
+            q, used = self._solve(guess, bounds, free, most)
             left -= used
             error = self._error()
             if not (error[0] <= tolerance_m and error[1] <= tolerance_rad):
@@ -148,10 +149,18 @@ class InverseKinematics:
         return JointPath(rows[:, self._back])
 
     def _solve(
-        self, q: FloatArray, bounds: tuple[FloatArray, FloatArray], drift: FloatArray, most: int
+        self, q: FloatArray, bounds: tuple[FloatArray, FloatArray], free: FloatArray, most: int
     ) -> tuple[FloatArray, int]:
-        """Joints that come closest to the task's target, and the steps it took to get there."""
+        """Joints that come closest to the task's target, and the steps it took to get there.
+
+        Args:
+            q: Where to begin. Shape (N,).
+            bounds: Smallest and largest joint positions. Shapes (N,).
+            free: Where the part goes that the target leaves free. Shape (N,).
+            most: Steps to take at most.
+        """
         low, high = bounds
+        drift = _DAMPING * (free - q)
         configuration, task = self._configuration, self._task
         configuration.update(q)
         smallest = np.inf
