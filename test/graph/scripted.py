@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from drivers import JOINTS
+from drivers import FRAME_NS, JOINTS, SIZE
 from sensor_msgs.msg import Image, JointState
 
 from vla_ros.ros import qos
@@ -16,8 +16,6 @@ from vla_ros.ros.conversions.joints import joint_state_msg
 from vla_ros.ros.conversions.times import time_msg
 
 TICK_NS = 25_000_000
-FRAME_NS = 50_000_000
-SIZE = (36, 48, 3)
 TOPICS: dict[str, tuple[str, type[Any], qos.Role]] = {
     "front": ("/camera/front/image_raw", Image, "image"),
     "wrist": ("/camera/wrist/image_raw", Image, "image"),

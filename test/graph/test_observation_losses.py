@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drivers import small_robot
+from drivers import SIZE, small_robot
 from metronome import Metronome
-from scripted import SIZE, TICK_NS, TOPICS, Fault, Script, Turn
+from scripted import TICK_NS, TOPICS, Fault, Script, Turn
 from stage import Stage, stage
 from std_srvs.srv import Trigger
 from vla_ros_msgs.msg import Observation, StreamStatus

@@ -1,4 +1,4 @@
-"""observation_sync as a process: what it observes, and what it refuses and says."""
+"""observation_sync as a process: what it observes, and how it finds its sensors."""
 
 from __future__ import annotations
 
@@ -9,14 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drivers import FRAME_NS, JOINTS, Drivers, small_robot
+from rclpy.qos import ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from scripted import TICK_NS, TOPICS, Script
+from sensor_msgs.msg import CompressedImage, Image
 from stage import Stage, stage
-from std_srvs.srv import Trigger
 from vla_ros_msgs.msg import Observation, StreamStatus
 
 from vla_ros.ros import qos
-from vla_ros.ros.conversions.times import ns_from
+from vla_ros.ros.conversions.times import ns_from, time_msg
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]
+
+BASE = """  sources:
+    - kind: odometry
+      name: base
+      topic: /odom
+      elements: [vx, vyaw]
+      tolerance_s: 0.05
+      on_loss: skip
+"""
 
 
 class Scene:
@@ -24,18 +36,11 @@ class Scene:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.drivers = Drivers(stage)
+        self.drivers = Drivers(stage, compressed=("wrist",))
         self.observations: list[Observation] = []
-        self.stops = 0
         stage.node.create_subscription(
             Observation, "observation", self.observations.append, qos.profile("observation")
         )
-        stage.node.create_service(Trigger, "control_bridge/stop", self._on_stop)
-
-    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self.stops += 1
-        response.success = True
-        return response
 
     def see(self, count: int = 5) -> list[Observation]:
         """Waits for new observations."""
@@ -43,24 +48,24 @@ class Scene:
         self.stage.wait(lambda: len(self.observations) >= since + count, "observations")
         return self.observations[since:]
 
-    def see_none(self, *words: str) -> None:
-        """Waits for a refusal with these words, and that observations have ceased."""
-        self.stage.wait(lambda: self.stage.says("observation_sync", *words), f"the words {words}")
+    def value(self, key: str) -> str:
+        """One value of the node's diagnostics; empty where it is not there."""
+        status = self.stage.diagnostics.get("observation_sync")
+        values = {} if status is None else {item.key: item.value for item in status.values}
+        return values.get(key, "")
 
 
 @pytest.fixture(scope="module")
-def robot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small pictures; the wrist camera's loss stops the robot."""
-    folder = tmp_path_factory.mktemp("robot")
-    path = small_robot(folder)
-    head, wrist = path.read_text(encoding="utf-8").split("- key: wrist")
-    path.write_text(head + "- key: wrist" + wrist.replace("on_loss: skip", "on_loss: stop", 1))
-    return path
-
-
-@pytest.fixture(scope="module")
-def scene(robot: Path) -> Iterator[Scene]:
-    """One node for the tests of this file; each leaves the drivers in order."""
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A compressed wrist camera, and odometry in the state."""
+    robot = small_robot(
+        tmp_path_factory.mktemp("robot"),
+        **{
+            "topic: /camera/wrist/image_raw\n    encoding: rgb8":
+            "topic: /camera/wrist/compressed\n    transport: compressed",
+            "  on_loss: skip\n\n# The action": f"  on_loss: skip\n{BASE}\n# The action",
+        },
+    )  # fmt: skip
     with stage() as made:
         made.start("observation_sync", robot=robot)
         scene = Scene(made)
@@ -71,14 +76,16 @@ def scene(robot: Path) -> Iterator[Scene]:
 
 
 @pytest.fixture(autouse=True)
-def in_order(scene: Scene) -> Iterator[None]:
+def in_order(request: pytest.FixtureRequest) -> Iterator[None]:
     """Puts the drivers in order after each test, and sees the node recover."""
+    if "scene" not in request.fixturenames:
+        yield
+        return
+    scene: Scene = request.getfixturevalue("scene")
     positions = dict(scene.drivers.positions)
     yield
-    scene.drivers.stopped.clear()
-    scene.drivers.frozen.clear()
-    scene.drivers.size, scene.drivers.speed = (36, 48), 0.0
     scene.drivers.positions = positions
+    scene.drivers.connect("front", Image)
     scene.see()
 
 
@@ -94,50 +101,77 @@ def test_an_observation_is_stamped_with_the_capture_and_says_how_far_each_stream
         t_ns = ns_from(message.header.stamp)
         assert t_ns % FRAME_NS == 0
         assert message.header.frame_id == "base_link"
-        assert [image.key for image in message.images] == ["front", "wrist"]
-        assert {(i.image.height, i.image.width) for i in message.images} == {(96, 96)}
         assert {s.offset_s for s in message.streams} == {0.0}
-        assert [s.name for s in message.streams] == ["front", "wrist", "state"]
+        assert [s.name for s in message.streams] == ["front", "wrist", "state", "state/base"]
         assert {s.status for s in message.streams} == {StreamStatus.OK}
         assert ns_from(message.start) == t_ns
+
+
+def test_compressed_pictures_and_odometry_are_part_of_the_observation(scene: Scene) -> None:
+    seen = scene.see(3)[-1]
+    assert [image.key for image in seen.images] == ["front", "wrist"]
+    assert {(i.image.height, i.image.width) for i in seen.images} == {(96, 96)}
+    front, wrist = (np.asarray(image.image.data) for image in seen.images)
+    np.testing.assert_array_equal(front, wrist)  # both see the same, and PNG loses nothing
+    np.testing.assert_allclose(seen.state[-2:], [0.5, -0.25])
 
 
 def test_joint_states_in_another_order_with_more_joints_and_no_velocities_are_read_by_name(
     scene: Scene,
 ) -> None:
     shuffled = ["wheel", "finger_joint", *reversed(JOINTS)]
-    scene.drivers.positions = {name: scene.drivers.positions.get(name, 9.0) for name in shuffled}
-    scene.see(3)
-    last = scene.see(3)[-1]
-    wanted = [scene.drivers.positions[name] for name in (*JOINTS, "finger_joint")]
-    assert np.allclose(np.asarray(last.state), wanted)
+    wanted = {name: 0.3 - 0.01 * k for k, name in enumerate((*JOINTS, "finger_joint"))}
+    scene.drivers.positions = {name: wanted.get(name, 9.0) for name in shuffled}
+    scene.stage.wait(
+        lambda: np.allclose(scene.observations[-1].state[:7], list(wanted.values())), "the values"
+    )
 
 
-def test_a_joint_that_is_missing_is_named_and_nothing_is_observed(scene: Scene) -> None:
-    del scene.drivers.positions["joint3"]
-    scene.see_none("joints are missing: joint3")
+def test_a_driver_that_comes_back_with_another_reliability_is_heard_again(scene: Scene) -> None:
+    for reliability in (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE):
+        scene.drivers.connect("front", Image, reliability)
+        scene.see(10)
 
 
-def test_a_camera_that_stops_and_is_declared_to_stop_the_robot_stops_it(scene: Scene) -> None:
-    stops = scene.stops
-    scene.drivers.stopped.add("wrist")
-    scene.see_none("wrist", "(stop)")
-    scene.stage.wait(lambda: scene.stops > stops, "a call of control_bridge's stop")
+def test_a_topic_that_carries_another_type_is_named_with_both(scene: Scene) -> None:
+    scene.drivers.disconnect("front")
+    stranger = scene.stage.node.create_publisher(CompressedImage, "/camera/front/image_raw", 2)
+    scene.stage.wait(lambda: "carries sensor_msgs/msg/Comp" in scene.value("front topic"), "it")
+    assert "sensor_msgs/msg/Image is expected" in scene.value("front topic")
+    assert "transport" in scene.value("front topic")
+    scene.stage.node.destroy_publisher(stranger)
 
 
-def test_an_anchor_that_stops_is_named_and_does_not_stop_the_robot(scene: Scene) -> None:
-    stops = scene.stops
-    scene.drivers.stopped.add("front")
-    scene.see_none("front", "(skip)")
-    assert scene.stops == stops
+def test_a_topic_without_a_publisher_is_named(scene: Scene) -> None:
+    scene.drivers.disconnect("front")
+    scene.stage.wait(lambda: "nobody publishes" in scene.value("front topic"), "its absence")
 
 
-def test_a_picture_that_freezes_while_the_arm_moves_is_refused(scene: Scene) -> None:
-    scene.drivers.frozen.add("front")
-    scene.drivers.speed = 0.5
-    scene.see_none("front: the picture does not change while the robot moves")
-
-
-def test_pictures_of_another_size_are_refused_with_both_sizes(scene: Scene) -> None:
-    scene.drivers.size = (18, 24)
-    scene.see_none("another size", "(36, 48, 3)", "(18, 24, 3)")
+def test_when_time_jumps_back_nothing_from_before_is_ever_matched(tmp_path: Path) -> None:
+    script, observations = Script(), list[Observation]()
+    with stage() as made:
+        node = made.node
+        send = {t: node.create_publisher(kind, t, 10) for t, kind, _ in TOPICS.values()}
+        clock = node.create_publisher(Clock, "/clock", qos.profile("clock"))
+        node.create_subscription(
+            Observation, "observation", observations.append, qos.profile("observation")
+        )
+        made.start("observation_sync", robot=small_robot(tmp_path), use_sim_time=True)
+        for start_ns in (500_000_000_000, 100_000_000_000):
+            t_ns, seen = start_ns, len(observations)
+            while len(observations) < seen + 5:
+                t_ns += TICK_NS
+                clock.publish(Clock(clock=time_msg(t_ns)))
+                for topic, message in script.at(t_ns):
+                    send[topic].publish(message)
+                made.waits(lambda: False, 0.03)  # about real time, so that it is no leap ahead
+                assert t_ns < start_ns + 100_000_000_000, made.printed("observation_sync")
+        made.wait(
+            lambda: "histories cleared" in made.printed("observation_sync"), "words about the jump"
+        )
+        assert made.stop("observation_sync") == 0
+    stamps = [ns_from(o.header.stamp) for o in observations]
+    assert min(np.diff(stamps)) < -100_000_000_000
+    for observation, stamp in zip(observations, stamps, strict=True):
+        for stream in observation.streams:
+            assert abs(ns_from(stream.stamp) - stamp) <= 30_000_000
