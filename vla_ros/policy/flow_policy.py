@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from vla_ros.errors import VlaError
+from vla_ros.policy.first_look import FirstLook, checked_images, checked_state
 from vla_ros.policy.guidance import flow_guidance, joint_guidance
 from vla_ros.policy.models.flow import FlowGuidance
 from vla_ros.policy.models.prefix_expert import PrefixExpert, PrefixInputs
@@ -24,22 +24,12 @@ from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import Prompt
 from vla_ros.policy.processors.tokens import TextTokenizer
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
-from vla_ros.spaces.observation import Observation
-
-_LOGGER = logging.getLogger(__name__)
-
-LOUD_SIGMA = 6.0
-"""First observations this far out are warned of."""
-
-ABSURD_SIGMA = 30.0
-"""First observations this far out are refused: these are other units."""
-
 
 MAX_BATCH = 8
 
 
 class FlowPolicyError(VlaError):
-    """A request that does not fit the checkpoint, or an answer that must not move a robot."""
+    """A number of steps that does not exist, or an answer that must not move a robot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +131,7 @@ class FlowPolicy:
         self._processors = processors
         self._schedule = model.schedule(num_steps)
         self._device = torch.device("cpu")
-        self._looked = False
+        self._first = FirstLook(spec.state_names)
 
     @property
     def spec(self) -> PolicySpec:
@@ -163,8 +153,10 @@ class FlowPolicy:
         """Compute one chunk. Shape (T, A), absolute, SI.
 
         Raises:
-            FlowPolicyError: An image, the state or the guidance does not fit, the first state of
-                a run cannot be in the training data's units, or the answer is not finite.
+            ObservationMismatch: An image or the state does not fit, or the first state of a run
+                cannot be in the training data's units.
+            GuidanceError: The guidance does not fit.
+            FlowPolicyError: The answer is not finite.
             ProcessorError: The prompt is empty or too long.
         """
         return self.infer_batch([request])[0]
@@ -177,12 +169,12 @@ class FlowPolicy:
             VlaError: As `infer`, for any of them.
         """
         processors = self._processors
-        states = [self._checked_state(request.observation) for request in requests]
+        states = [checked_state(request.observation, self._spec) for request in requests]
         inputs, guidances = [], []
         for request, state in zip(requests, states, strict=True):
             normal = processors.state.apply(state).astype(np.float32)
-            self._look(normal)
-            images = self._checked_images(request.observation.images)
+            self._first.check(normal)
+            images = checked_images(request.observation, self._spec)
             inputs.append(processors.inputs(images, normal, request.prompt))
             to_network = partial(processors.to_network, state=state)
             guidances.append(flow_guidance(request.guidance, self._spec, to_network))
@@ -195,7 +187,7 @@ class FlowPolicy:
 
     def reset(self) -> None:
         """Look at the units of the next observation again."""
-        self._looked = False
+        self._first.reset()
 
     def warm_up(self) -> None:
         """Run the network once on blank input."""
@@ -218,48 +210,8 @@ class FlowPolicy:
     ) -> npt.NDArray[np.float32]:
         """Shape (B, T, padded)."""
         device = self._device
-        there = PrefixInputs(*(None if part is None else part.to(device) for part in inputs))
+        there = PrefixInputs._make(part if part is None else part.to(device) for part in inputs)
         pull = None if guidance is None else guidance.to(device)
         prefix = self._model.encode(there)
         chunk = self._model.sample(prefix, noise.to(device), self._schedule, pull)
         return chunk.cpu().numpy()
-
-    def _checked_state(self, observation: Observation) -> npt.NDArray[np.float64]:
-        state = np.asarray(observation.state, np.float64)
-        names = self._spec.state_names
-        if state.shape != (len(names),) or not np.isfinite(state).all():
-            raise FlowPolicyError(
-                f"state: expected {len(names)} finite numbers ({', '.join(names)}), got shape "
-                f"{state.shape}: {state}"
-            )
-        return state
-
-    def _checked_images(
-        self, images: Mapping[str, npt.NDArray[np.uint8]]
-    ) -> list[npt.NDArray[np.uint8]]:
-        missing = [key for key in self._spec.camera_keys if key not in images]
-        if missing:
-            raise FlowPolicyError(
-                f"camera {', '.join(missing)}: no image; expected {list(self._spec.camera_keys)}, "
-                f"got {list(images)}"
-            )
-        return [images[key] for key in self._spec.camera_keys]
-
-    def _look(self, normal: npt.NDArray[np.float32]) -> None:
-        """Whether a run's first state can be in the training data's units."""
-        if self._looked:
-            return
-        far = np.abs(normal)
-        worst = int(far.argmax())
-        text = (
-            f"state '{self._spec.state_names[worst]}' is {far[worst]:.1f} deviations from the "
-            "training data"
-        )
-        if far[worst] > ABSURD_SIGMA:
-            raise FlowPolicyError(
-                f"{text}; are its units (rad or degrees, m or mm) and the names' order those of "
-                "the training data?"
-            )
-        if far[worst] > LOUD_SIGMA:
-            _LOGGER.warning("%s: check units and order", text)
-        self._looked = True

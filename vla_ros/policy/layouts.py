@@ -1,4 +1,4 @@
-"""The three layouts in which pi0, pi0.5 and SmolVLA checkpoints are published.
+"""The three layouts in which pi0, pi0.5, pi0-FAST and SmolVLA checkpoints are published.
 
 lerobot   config.json, model.safetensors, policy_{pre,post}processor.json with statistics
           beside them (LeRobot from 0.4 on)
@@ -34,6 +34,8 @@ _STEPS = {
     "pi0_new_line_processor",
     "smolvla_new_line_processor",
     "pi05_prepare_state_tokenizer_processor_step",
+    "pi0_fast_prepare_state_tokenizer_processor_step",
+    "action_tokenizer_processor",
     "tokenizer_processor",
     "device_processor",
     "normalizer_processor",

@@ -109,7 +109,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Flow
             border=-3.0 if old_quirks else -1.0,
         ),
         prompt=prompt,
-        network=network,
+        action_dim=network.action_dim,
         state_dim=sizes.state_dim,
         words=sizes.words,
         tokenizer=TOKENIZER,

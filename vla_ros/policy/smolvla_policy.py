@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from vla_ros.policy.declaration import Declaration, DeclarationError
 from vla_ros.policy.flow_policy import FlowPolicy
@@ -108,16 +107,13 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Flow
     files = read_folder(folder, quantiles=False)
     sizes = smolvla_sizes(files, options)
     spec = make_spec("smolvla", files, declaration, horizon=sizes.horizon)
-    network = cast(
-        SmolVla,
-        load_weights(
-            lambda: SmolVla(sizes),
-            files,
-            lambda name: name.removeprefix("model."),
-            lambda have: smolvla_parts(sizes),
-            lambda have: smolvla_unused(have, sizes.language.layers),
-            options.torch_dtype,
-        ),
+    network = load_weights(
+        lambda: SmolVla(sizes),
+        files,
+        lambda name: name.removeprefix("model."),
+        lambda have: smolvla_parts(sizes),
+        lambda have: smolvla_unused(have, sizes.language.layers),
+        options.torch_dtype,
     )
     if options.shifted_positions:
         network.vision.position.data = shift_positions(network.vision.position.data)
@@ -133,7 +129,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Flow
             corner=True,
         ),
         prompt=LinePrompt(),
-        network=network,
+        action_dim=network.action_dim,
         state_dim=sizes.state_dim,
         words=sizes.words,
         tokenizer=TOKENIZER,

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
 
 from vla_ros.policy.declaration import Declaration, DeclarationError
 from vla_ros.policy.flow_policy import FlowProcessors
 from vla_ros.policy.layouts import CheckpointFolder, LayoutError
-from vla_ros.policy.models.prefix_expert import PrefixExpert
 from vla_ros.policy.processors import RelativeActions, ZeroPadding
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import Prompt
 from vla_ros.policy.processors.tokens import TextTokenizer
 from vla_ros.policy.protocol import PolicySpec
 from vla_ros.policy.weights import Part, fill
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _EXACT = ("norm", "action_", "state.", "time_", "modulation")
 """Weights with these in their names stay float32 in a bfloat16 model: small, and tender."""
@@ -34,6 +36,9 @@ class VlaOptions(BaseModel):
         resize: ``pil`` or ``torch``; None: as the layout's own training code does.
         dtype: Of the weights in memory.
         num_steps: Euler steps; None: the checkpoint's own number.
+        temperature: Of policies that say action tokens; None: the checkpoint's own, 0 is the
+            likeliest token each time.
+        action_tokenizer: Folder of pi0-FAST's action tokenizer, relative to the checkpoint.
         relative: Action names that the network gives relative to the state element at the same
             place (openpi's DeltaActions).
         asset: Which of openpi's assets holds the statistics.
@@ -48,6 +53,8 @@ class VlaOptions(BaseModel):
     resize: Literal["pil", "torch"] | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     num_steps: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    action_tokenizer: str = "fast"
     relative: tuple[str, ...] = ()
     asset: str | None = None
     shifted_positions: bool = False
@@ -75,13 +82,13 @@ def read_options(declaration: Declaration) -> VlaOptions:
 
 
 def load_weights(
-    model: Callable[[], PrefixExpert[Any]],
+    model: Callable[[], Network],
     folder: CheckpointFolder,
     canonical: Callable[[str], str],
     parts: Callable[[set[str]], Mapping[str, Part]],
     unused: Callable[[set[str]], set[str]],
     dtype: torch.dtype,
-) -> PrefixExpert[Any]:
+) -> Network:
     """Build a network and give it the folder's weights.
 
     Args:
@@ -187,7 +194,7 @@ def make_processors(
     *,
     letterbox: Letterbox,
     prompt: Prompt,
-    network: PrefixExpert[Any],
+    action_dim: int,
     state_dim: int,
     words: int,
     tokenizer: str,
@@ -217,7 +224,7 @@ def make_processors(
             folder.folder, declaration.tokenizer, usual=tokenizer, words=words, longest=longest
         ),
         action=folder.normaliser("action", actions),
-        action_padding=ZeroPadding(actions, network.action_dim),
+        action_padding=ZeroPadding(actions, action_dim),
         relative=RelativeActions(columns, columns),
     )
 

@@ -193,14 +193,22 @@ def quantise(actions: npt.NDArray[np.floating], scale: float) -> npt.NDArray[np.
     return np.rint(coefficients * scale).astype(np.int64)
 
 
-def paligemma_ids(tokens: Sequence[int]) -> list[int]:
+def paligemma_ids(
+    tokens: Sequence[int],
+    vocabulary: int = PALIGEMMA_VOCABULARY,
+    skipped: int = PALIGEMMA_SKIPPED,
+) -> list[int]:
     """FAST tokens at the end of PaliGemma's vocabulary, last one first (pi0-FAST)."""
-    return [PALIGEMMA_VOCABULARY - 1 - PALIGEMMA_SKIPPED - token for token in tokens]
+    return [vocabulary - 1 - skipped - token for token in tokens]
 
 
-def from_paligemma_ids(ids: Sequence[int]) -> list[int]:
+def from_paligemma_ids(
+    ids: Sequence[int],
+    vocabulary: int = PALIGEMMA_VOCABULARY,
+    skipped: int = PALIGEMMA_SKIPPED,
+) -> list[int]:
     """The inverse of `paligemma_ids`; `FastTokenizer.decode` checks the range."""
-    return paligemma_ids(ids)
+    return paligemma_ids(ids, vocabulary, skipped)
 
 
 def _write(rounded: npt.NDArray[np.int64], lowest: int) -> str:

@@ -40,14 +40,16 @@ class LinePrompt:
 
 @dataclass(frozen=True)
 class StatePrompt:
-    """The task and the state in numbers (pi0.5).
+    """The task and the state in numbers (pi0.5, pi0-FAST).
 
     Attributes:
         state_dim: Length to which the state is padded with zeros before it is written (LeRobot
             0.4); 0: as it is (openpi, LeRobot from 0.6 on).
+        ending: What follows the state.
     """
 
     state_dim: int = 0
+    ending: str = "\nAction: "
 
     def apply(self, task: str, state: Floats) -> str:
         """The prompt's text; ``state`` in [-1, 1], Shape (S,)."""
@@ -56,7 +58,7 @@ class StatePrompt:
         padded = np.pad(state, (0, max(0, self.state_dim - len(state)))).astype(np.float32)
         edges = np.linspace(-1.0, 1.0, BINS + 1)[:-1]
         numbers = " ".join(map(str, np.digitize(padded, bins=edges) - 1))
-        return f"Task: {text}, State: {numbers};\nAction: "
+        return f"Task: {text}, State: {numbers};{self.ending}"
 
 
 def _clean(task: str) -> str:

@@ -35,6 +35,7 @@ class TextTokenizer:
         self, folder: Path, declared: str | None, *, usual: str, words: int, longest: int
     ) -> None:
         self._longest = longest
+        self._usual = usual
         self._tokenizer = _load(folder, declared, usual)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -58,6 +59,21 @@ class TextTokenizer:
                 f"{text!r}"
             )
         return np.array(ids, np.int64)
+
+    def plain(self, text: str) -> tuple[int, ...]:
+        """Numbers of the tokens of a piece of text, without those that begin or end a prompt."""
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def number(self, token: str) -> int:
+        """Number of one token, such as ``<eos>``.
+
+        Raises:
+            ProcessorError: It is none.
+        """
+        number = self._tokenizer.token_to_id(token)
+        if number is None:
+            raise ProcessorError(f"the tokenizer has no token '{token}'; bring {self._usual}'s")
+        return int(number)
 
 
 def _load(folder: Path, declared: str | None, usual: str) -> Tokenizer:

@@ -26,6 +26,7 @@ FAMILIES: dict[str, str] = {
     "openpi": "vla_ros.policy.pi0_policy",
     "pi0": "vla_ros.policy.pi0_policy",
     "pi05": "vla_ros.policy.pi0_policy",
+    "pi0_fast": "vla_ros.policy.families.pi0_fast",
     "smolvla": "vla_ros.policy.smolvla_policy",
 }
 """``type`` of config.json -> module with ``load``."""
