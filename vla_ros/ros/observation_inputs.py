@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from geometry_msgs.msg import PoseStamped, WrenchStamped
-from nav_msgs.msg import Odometry
-from sensor_msgs.msg import CompressedImage, Image, JointState
-
+from vla_ros.robot.intake import decode, message_type, push, sources_of, stamp_of, stream_of
 from vla_ros.robot.observer import Observer
 from vla_ros.robot.spec import RobotSpec
-from vla_ros.robot.spec_state import OdometrySource, PoseSource, WrenchSource
 from vla_ros.robot.spec_streams import CameraSpec
-from vla_ros.robot.state_streams import stream_name
-from vla_ros.ros.conversions.state import odometry_sample, pose_sample, wrench_sample
-from vla_ros.ros.conversions.times import ns_from
+from vla_ros.robot.state_streams import AnySource
 from vla_ros.ros.decoding import DecodingThreads
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.sync import Frame, Refusal
 
-_SAMPLES: dict[type, tuple[type, Callable[[Any], Any]]] = {
-    OdometrySource: (Odometry, odometry_sample),
-    PoseSource: (PoseStamped, pose_sample),
-    WrenchSource: (WrenchStamped, wrench_sample),
-}
-
 
 def topics_of(spec: RobotSpec) -> list[tuple[str, str, type[Any]]]:
     """(stream, topic, message type) of everything that is observed."""
-    cameras = [(c.key, c.topic, _image_type(c)) for c in spec.cameras]
-    sources = (spec.state, *spec.state.sources)
-    return [
-        *cameras,
-        *((stream_name(s), s.topic, _SAMPLES.get(type(s), (JointState, None))[0]) for s in sources),
-    ]
+    return [(stream_of(s), s.topic, _message_class(s)) for s in sources_of(spec)]
 
 
 class ObservationInputs:
@@ -63,16 +46,14 @@ class ObservationInputs:
         if not node.parameters.lockstep:
             self._threads = DecodingThreads(node, spec.camera_keys)
             node.on_release(self._threads.destroy)
-        for camera in spec.cameras:
-            take = functools.partial(self._on_image, camera)
-            node.sensor(_image_type(camera), camera.topic, take, "image")
-        for source in (spec.state, *spec.state.sources):
-            stream = stream_name(source)
-            kind, sample = _SAMPLES.get(type(source), (JointState, None))
-            take = functools.partial(self._on_joints, stream)
-            if sample is not None:
-                take = functools.partial(self._on_sample, stream, sample)
-            node.sensor(kind, source.topic, take, "joint_state")
+        for source in sources_of(spec):
+            kind = _message_class(source)
+            if isinstance(source, CameraSpec):
+                take = functools.partial(self._on_image, source)
+                node.sensor(kind, source.topic, take, "image")
+            else:
+                listen = functools.partial(self._on_state, source)
+                node.sensor(kind, source.topic, listen, "joint_state")
 
     def forget(self) -> None:
         """Time jumped: nothing that is still being decoded counts."""
@@ -83,8 +64,8 @@ class ObservationInputs:
         arrived_ns = self._node.clock.now_ns()
         if arrived_ns == 0:
             return  # simulated time has not been heard of yet
-        stamp_ns = ns_from(message.header.stamp)
-        work = functools.partial(_decode, self._observer, camera, message)
+        stamp_ns = stamp_of(message)
+        work = functools.partial(decode, self._observer, camera, message)
 
         def done(decoded: Frame | Refusal) -> None:
             refusal = self._observer.push_decoded(
@@ -97,39 +78,15 @@ class ObservationInputs:
         elif not self._threads.submit(camera.key, work, done):
             self._observer.count_dropped(camera.key)
 
-    def _on_joints(self, stream: str, message: JointState) -> None:
+    def _on_state(self, source: AnySource, message: Any) -> None:
         now_ns = self._node.clock.now_ns()
         if now_ns == 0:
             return
-        stamp_ns = ns_from(message.header.stamp)
-        refusal = self._observer.push_joint_arrays(
-            stamp_ns, message.name, message.position, now_ns, stream, message.velocity
-        )
-        self._arrived(stream, now_ns - stamp_ns, refusal)
-
-    def _on_sample(self, stream: str, sample: Callable[[Any], Any], message: Any) -> None:
-        now_ns = self._node.clock.now_ns()
-        if now_ns == 0:
-            return
-        stamp_ns = ns_from(message.header.stamp)
-        refusal = self._observer.push_vector(stream, stamp_ns, sample(message), now_ns)
-        self._arrived(stream, now_ns - stamp_ns, refusal)
+        refusal = push(self._observer, source, message, now_ns)
+        self._arrived(stream_of(source), now_ns - stamp_of(message), refusal)
 
 
-def _image_type(camera: CameraSpec) -> type[Any]:
-    return Image if camera.transport == "raw" else CompressedImage
-
-
-def _decode(observer: Observer, camera: CameraSpec, message: Any) -> Frame | Refusal:
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    if camera.transport == "compressed":
-        return observer.decode_compressed(camera.key, data)
-    return observer.decode(
-        camera.key,
-        encoding=message.encoding,
-        height=message.height,
-        width=message.width,
-        step=message.step,
-        data=data,
-        big_endian=bool(message.is_bigendian),
-    )
+def _message_class(source: CameraSpec | AnySource) -> type[Any]:
+    package, kind, name = message_type(source).split("/")
+    found: type[Any] = getattr(importlib.import_module(f"{package}.{kind}"), name)
+    return found

@@ -1,0 +1,109 @@
+"""A driver's message into an observer, whether it came over ROS or out of a bag.
+
+Messages are read by their fields, so nothing of ROS is needed here, and what is live and what was
+recorded go one way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_ros.robot.observer import Observer
+from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.spec_state import OdometrySource, PoseSource, WrenchSource
+from vla_ros.robot.spec_streams import CameraSpec
+from vla_ros.robot.state_streams import AnySource, stream_name
+from vla_ros.sync import Frame, Refusal
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def message_type(source: CameraSpec | AnySource) -> str:
+    """What its topic carries, for example ``sensor_msgs/msg/Image``."""
+    if isinstance(source, CameraSpec):
+        return f"sensor_msgs/msg/{'Image' if source.transport == 'raw' else 'CompressedImage'}"
+    if isinstance(source, OdometrySource):
+        return "nav_msgs/msg/Odometry"
+    if isinstance(source, PoseSource):
+        return "geometry_msgs/msg/PoseStamped"
+    if isinstance(source, WrenchSource):
+        return "geometry_msgs/msg/WrenchStamped"
+    return "sensor_msgs/msg/JointState"
+
+
+def sources_of(spec: RobotSpec) -> tuple[CameraSpec | AnySource, ...]:
+    """Everything that is observed: the cameras, then the parts of the state."""
+    return (*spec.cameras, spec.state, *spec.state.sources)
+
+
+def stream_of(source: CameraSpec | AnySource) -> str:
+    """Its name in reports."""
+    return source.key if isinstance(source, CameraSpec) else stream_name(source)
+
+
+def stamp_of(message: Any) -> int:
+    """Its header's stamp [ns]."""
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def decode(observer: Observer, camera: CameraSpec, message: Any) -> Frame | Refusal:
+    """A camera's message for ``Observer.push_decoded``; from any thread."""
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    if camera.transport == "compressed":
+        return observer.decode_compressed(camera.key, data)
+    return observer.decode(
+        camera.key,
+        encoding=message.encoding,
+        height=message.height,
+        width=message.width,
+        step=message.step,
+        data=data,
+        big_endian=bool(message.is_bigendian),
+    )
+
+
+def push(
+    observer: Observer, source: CameraSpec | AnySource, message: Any, now_ns: int
+) -> Refusal | None:
+    """Takes a message in; why it was refused, or None."""
+    stamp_ns = stamp_of(message)
+    if isinstance(source, CameraSpec):
+        return observer.push_decoded(
+            source.key, stamp_ns, decode(observer, source, message), now_ns
+        )
+    stream = stream_name(source)
+    if isinstance(source, OdometrySource):
+        return observer.push_vector(stream, stamp_ns, odometry_sample(message), now_ns)
+    if isinstance(source, PoseSource):
+        return observer.push_vector(stream, stamp_ns, pose_sample(message), now_ns)
+    if isinstance(source, WrenchSource):
+        return observer.push_vector(stream, stamp_ns, wrench_sample(message), now_ns)
+    return observer.push_joint_arrays(
+        stamp_ns, message.name, message.position, now_ns, stream, message.velocity
+    )
+
+
+def odometry_sample(message: Any) -> FloatArray:
+    """(x, y, yaw) in the odometry frame and (vx, vy, vyaw) in the base's. Shape (6,)."""
+    pose, twist = message.pose.pose, message.twist.twist
+    q = pose.orientation
+    yaw = np.arctan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
+    return np.array(
+        [pose.position.x, pose.position.y, yaw, twist.linear.x, twist.linear.y, twist.angular.z]
+    )
+
+
+def pose_sample(message: Any) -> FloatArray:
+    """(x, y, z, qx, qy, qz, qw). Shape (7,)."""
+    p, q = message.pose.position, message.pose.orientation
+    return np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w])
+
+
+def wrench_sample(message: Any) -> FloatArray:
+    """(fx, fy, fz, tx, ty, tz). Shape (6,)."""
+    f, t = message.wrench.force, message.wrench.torque
+    return np.array([f.x, f.y, f.z, t.x, t.y, t.z])
