@@ -57,7 +57,8 @@ def resample(
     similar step, holding would only add jitter), and stay at the first or last row outside the
     plan. Binary elements take the row that acts at the instant. Velocities are integrals: each new
     row is the mean of the old velocity over the new row's interval, so the displacement between
-    any two grid points is kept, and outside the plan they are zero.
+    any two grid points is kept, and outside the plan they are zero. So it is with steps, whose
+    rows are displacements.
 
     Args:
         plan: The plan to read.
@@ -77,10 +78,11 @@ def resample(
     edges = np.append(at, at[-1] + dt_ns / plan.dt_ns)
     for column, kind in enumerate(space.kinds):
         values = plan.actions[:, column]
-        if kind in ("velocity", "effort"):
+        if kind in ("velocity", "effort", "pose_step"):
             total = np.concatenate(([0.0], np.cumsum(values)))
             reached = np.interp(edges, np.arange(plan.horizon + 1), total)
-            result[:, column] = np.diff(reached) * plan.dt_ns / dt_ns
+            per_row = 1.0 if kind == "pose_step" else plan.dt_ns / dt_ns
+            result[:, column] = np.diff(reached) * per_row
         elif kind != "binary":
             result[:, column] = np.interp(at, old_rows, values)
     return result

@@ -23,12 +23,13 @@ Part = tuple[str, SliceKind, tuple[str, ...]]
 UNITS = {"si": 1.0, "deg": math.pi / 180.0}
 """Factors from a driver's unit of joint positions to radians or metres."""
 
-_ROTATION_NAMES: dict[RotationForm, tuple[str, ...]] = {
+ROTATION_NAMES: dict[RotationForm, tuple[str, ...]] = {
     "quaternion": ("qx", "qy", "qz", "qw"),
     "rpy": ("roll", "pitch", "yaw"),
     "axis_angle": ("rx", "ry", "rz"),
     "sixd": ("r11", "r21", "r31", "r12", "r22", "r32"),
 }
+"""What the elements of each form are called, after the name of what is turned."""
 
 OdometryPart = Literal["x", "y", "yaw", "vx", "vy", "vyaw"]
 
@@ -129,7 +130,7 @@ class PoseSource(Stream):
     @property
     def parts(self) -> tuple[Part, ...]:
         """Its part of the state vector: the position, then the rotation."""
-        turned = tuple(f"{self.name}_{part}" for part in _ROTATION_NAMES[self.rotation])
+        turned = tuple(f"{self.name}_{part}" for part in ROTATION_NAMES[self.rotation])
         return (
             (f"{self.name}_position", "pose_pos", tuple(f"{self.name}_{axis}" for axis in "xyz")),
             (f"{self.name}_rotation", "pose_rot", turned),

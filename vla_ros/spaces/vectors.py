@@ -12,9 +12,19 @@ import numpy.typing as npt
 
 from vla_ros.errors import VlaError
 
-SliceKind = Literal["position", "velocity", "effort", "pose_pos", "pose_rot", "binary", "gripper"]
+SliceKind = Literal[
+    "position",
+    "velocity",
+    "effort",
+    "pose_pos",
+    "pose_rot",
+    "pose_step",
+    "binary",
+    "gripper",
+]
 """What one slice holds: SI units, absolute. ``binary`` is 0 or 1 and never averaged;
-``gripper`` is a continuous opening in [0, 1]; ``velocity`` is an integral (rad/s, m/s)."""
+``gripper`` is a continuous opening in [0, 1]; ``velocity`` is an integral (rad/s, m/s);
+``pose_step`` is how far a pose goes (m, rad) from one row to the next."""
 
 SLICE_KINDS: tuple[SliceKind, ...] = get_args(SliceKind)
 

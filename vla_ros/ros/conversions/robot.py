@@ -13,6 +13,7 @@ _KINDS: dict[SliceKind, int] = {
     "effort": RobotSpecInfo.EFFORT,
     "pose_pos": RobotSpecInfo.POSE_POS,
     "pose_rot": RobotSpecInfo.POSE_ROT,
+    "pose_step": RobotSpecInfo.POSE_STEP,
     "binary": RobotSpecInfo.BINARY,
     "gripper": RobotSpecInfo.CONTINUOUS_GRIPPER,
 }
