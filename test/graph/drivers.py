@@ -24,6 +24,24 @@ JOINT_NS = 10_000_000
 SIZE = (36, 48, 3)
 
 
+FULL = {
+    "topic: /camera/wrist/image_raw\n    encoding: rgb8": (
+        "topic: /camera/wrist/compressed\n    transport: compressed"
+    ),
+    "  on_loss: skip\n\n# The action": """  on_loss: skip
+  sources:
+    - kind: odometry
+      name: base
+      topic: /odom
+      elements: [vx, vyaw]
+      tolerance_s: 0.05
+      on_loss: skip
+
+# The action""",
+}
+"""Replacements for `small_robot`: a compressed wrist camera, and odometry in the state."""
+
+
 class Drivers:
     """Publishes what is due whenever it is looked after.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drivers import FRAME_NS, JOINTS, Drivers, small_robot
+from drivers import FRAME_NS, FULL, JOINTS, Drivers, small_robot
 from rclpy.qos import ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from scripted import TICK_NS, TOPICS, Script
@@ -20,15 +20,6 @@ from vla_ros.ros import qos
 from vla_ros.ros.conversions.times import ns_from, time_msg
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]
-
-BASE = """  sources:
-    - kind: odometry
-      name: base
-      topic: /odom
-      elements: [vx, vyaw]
-      tolerance_s: 0.05
-      on_loss: skip
-"""
 
 
 class Scene:
@@ -57,15 +48,8 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A compressed wrist camera, and odometry in the state."""
-    robot = small_robot(
-        tmp_path_factory.mktemp("robot"),
-        **{
-            "topic: /camera/wrist/image_raw\n    encoding: rgb8":
-            "topic: /camera/wrist/compressed\n    transport: compressed",
-            "  on_loss: skip\n\n# The action": f"  on_loss: skip\n{BASE}\n# The action",
-        },
-    )  # fmt: skip
+    """One node for the tests of this file, but the last."""
+    robot = small_robot(tmp_path_factory.mktemp("robot"), **FULL)
     with stage() as made:
         made.start("observation_sync", robot=robot)
         scene = Scene(made)

@@ -42,7 +42,7 @@ def observations_of(
     Raises:
         BadRunError: A topic of the robot file is not in the bag, or carries another type.
     """
-    sources = {source.topic: source for source in sources_of(spec)}
+    sources = sources_of(spec)
     observer = Observer(spec, contract)
 
     def ask(from_ns: int, until_ns: int) -> Iterator[Observation]:
@@ -55,21 +55,24 @@ def observations_of(
                 refused(result)
 
     with AnyReader([bag]) as reader:
-        wanted = [c for c in reader.connections if c.topic in sources]
-        carried = {c.topic: c.msgtype for c in wanted}
-        for topic, source in sources.items():
-            if carried.get(topic) != message_type(source):
+        carried = {c.topic: c.msgtype for c in reader.connections}
+        for source in sources:
+            if carried.get(source.topic) != message_type(source):
                 raise BadRunError(
-                    f"{bag}: {carried.get(topic) or 'nothing'} on {topic}, expected "
-                    f"{message_type(source)}; the bag has {', '.join(sorted(reader.topics))}"
+                    f"{bag}: {carried.get(source.topic, 'nothing')} on {source.topic}, expected "
+                    f"{message_type(source)}; the bag has {', '.join(sorted(carried))}"
                 )
+        topics = {source.topic for source in sources}
+        wanted = [c for c in reader.connections if c.topic in topics]
         last_ns = 0
         for connection, received_ns, raw in reader.messages(wanted):
             if last_ns:
                 yield from ask(last_ns, received_ns)
             message = reader.deserialize(raw, connection.msgtype)
-            refusal = push(observer, sources[connection.topic], message, received_ns)
-            if refusal is not None:
-                refused(refusal)
+            for source in sources:
+                if source.topic == connection.topic:
+                    refusal = push(observer, source, message, received_ns)
+                    if refusal is not None:
+                        refused(refusal)
             last_ns = received_ns
         yield from ask(last_ns, last_ns + AFTER_NS)
