@@ -22,6 +22,7 @@ from vla_ros.policy.protocol import PolicySpec
 from vla_ros.policy.weights import Part, fill
 
 Network = TypeVar("Network", bound=nn.Module)
+Options = TypeVar("Options", bound=BaseModel)
 
 _EXACT = ("norm", "action_", "state.", "time_", "modulation")
 """Weights with these in their names stay float32 in a bfloat16 model: small, and tender."""
@@ -67,13 +68,18 @@ class VlaOptions(BaseModel):
 
 
 def read_options(declaration: Declaration) -> VlaOptions:
-    """The declaration's options.
+    """The declaration's options; as `options_as`."""
+    return options_as(VlaOptions, declaration)
+
+
+def options_as(kind: type[Options], declaration: Declaration) -> Options:
+    """The declaration's options as those of a family.
 
     Raises:
         DeclarationError: A key is unknown or of another type.
     """
     try:
-        return VlaOptions.model_validate(declaration.options)
+        return kind.model_validate(declaration.options)
     except ValidationError as error:
         parts = [
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
@@ -139,7 +145,7 @@ def make_spec(
     cameras = camera_keys(folder, declaration)
     return PolicySpec(
         name=name,
-        model_id=_model_id(folder.tensors.path),
+        model_id=model_id(folder.tensors.path),
         camera_keys=tuple(cameras),
         image_size=_image_size(folder, declaration, cameras),
         state_names=names["state"],
@@ -208,13 +214,6 @@ def make_processors(
         DeclarationError: A relative action does not exist.
     """
     states, actions = len(spec.state_names), len(spec.action_names)
-    unknown = [name for name in options.relative if name not in spec.action_names]
-    columns = tuple(spec.action_names.index(n) for n in options.relative if n not in unknown)
-    if unknown or any(column >= states for column in columns):
-        raise DeclarationError(
-            f"options.relative: expected names of actions that have a state at the same place, got "
-            f"{list(options.relative)}"
-        )
     return FlowProcessors(
         letterbox=letterbox,
         state=folder.normaliser("state", states),
@@ -225,8 +224,23 @@ def make_processors(
         ),
         action=folder.normaliser("action", actions),
         action_padding=ZeroPadding(actions, action_dim),
-        relative=RelativeActions(columns, columns),
+        relative=relative_actions(options.relative, spec),
     )
+
+
+def relative_actions(names: tuple[str, ...], spec: PolicySpec) -> RelativeActions:
+    """The step for actions that the network gives relative to the state at the same place.
+
+    Raises:
+        DeclarationError: A name is no action, or has no state at its place.
+    """
+    columns = tuple(spec.action_names.index(n) for n in names if n in spec.action_names)
+    if len(columns) != len(names) or any(column >= len(spec.state_names) for column in columns):
+        raise DeclarationError(
+            f"options.relative: expected names of actions that have a state at the same place, got "
+            f"{list(names)}"
+        )
+    return RelativeActions(columns, columns)
 
 
 def setting(folder: CheckpointFolder, *names: str, default: Any = None) -> Any:
@@ -243,7 +257,7 @@ def setting(folder: CheckpointFolder, *names: str, default: Any = None) -> Any:
     return default
 
 
-def _model_id(path: Path) -> str:
+def model_id(path: Path) -> str:
     """A short hash of a weights' file: of its size, header and last bytes, as it may be huge."""
     with path.open("rb") as file:
         digest = hashlib.sha256(str(path.stat().st_size).encode())

@@ -20,6 +20,7 @@ from vla_ros.policy.declaration import Declaration
 from vla_ros.policy.protocol import Policy
 
 FAMILIES: dict[str, str] = {
+    "action_tokens": "vla_ros.policy.families.action_tokens",
     "act": "vla_ros.policy.act_policy",
     "diffusion": "vla_ros.policy.diffusion_policy",
     "nano": "vla_ros.policy.nano_policy",
@@ -45,7 +46,9 @@ class Loader(Protocol):
 
 
 def family_of(folder: Path) -> str:
-    """The ``type`` of the checkpoint in a folder; ``openpi`` where openpi's converter wrote it.
+    """The ``type`` of the checkpoint in a folder.
+
+    ``openpi`` where openpi's converter wrote it, ``action_tokens`` for a model of transformers.
 
     Raises:
         FamilyError: There is no readable config.json, or its type is unknown.
@@ -62,6 +65,8 @@ def family_of(folder: Path) -> str:
     family = config.get("type") if isinstance(config, dict) else None
     if isinstance(config, dict) and family is None and "paligemma_variant" in config:
         family = "openpi"
+    elif isinstance(config, dict) and family is None and "model_type" in config:
+        family = "action_tokens"
     if family not in FAMILIES:
         raise FamilyError(
             f"'{path}' says type {family!r}, expected one of {', '.join(sorted(FAMILIES))}"
