@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +19,8 @@ from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import Policy, PolicyRequest, PolicySpec
 from vla_ros.policy.serve import PolicyServer, ServeConfig
 from vla_ros.spaces import Observation, TimeContract
+
+ROOT = Path(__file__).parents[3]
 
 SPEC = PolicySpec(
     name="small",
@@ -148,3 +156,28 @@ if __name__ == "__main__":
     with Serving(Small(), port=int(sys.argv[1]) if sys.argv[1:] else 0) as server:
         print(server.port, flush=True)
         threading.Event().wait()
+
+
+@contextmanager
+def serving(*options: str, port: int = 0) -> Iterator[str]:
+    """The address of `vla serve`, which runs until the block ends, then stops as SIGTERM asks."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vla_ros.policy.serve", "--port", str(port), *options],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if found := re.search(r"listening on (wss?://\S+);", line):
+                break
+        else:
+            raise AssertionError(f"ended without listening: {said}")
+        yield found[1]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30.0) == 0
+    finally:
+        process.kill()
+        process.wait()

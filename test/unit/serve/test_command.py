@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 
-from serving import Serving, Small, request_with
+from serving import Serving, Small, request_with, serving
 from test_policies_keep_the_contract import request_at
 from tiny_demos import write_tiny_checkpoint
 
@@ -26,31 +24,6 @@ from vla_ros.policy.load import load_policy
 from vla_ros.policy.remote import RemoteError, load_served
 
 ROOT = Path(__file__).parents[3]
-
-
-@contextmanager
-def serving(*options: str) -> Iterator[str]:
-    """The address of a server that runs until the block ends, then stops as SIGTERM asks."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vla_ros.policy.serve", "--port", "0", *options],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            if found := re.search(r"listening on (wss?://\S+);", line):
-                yield found[1]
-                break
-        else:
-            pytest.fail(f"ended without listening: {said}")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30.0) == 0
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(scope="module")

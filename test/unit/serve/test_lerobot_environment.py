@@ -21,7 +21,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_command import serving
+from serving import serving
 from test_policies_keep_the_contract import request_at
 
 from vla_ros.policy.load import load_policy
