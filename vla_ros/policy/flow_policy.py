@@ -42,6 +42,8 @@ class FlowProcessors:
         state_padding: To the network's size.
         prompt: Task and state -> text.
         tokenizer: Text -> numbers.
+        contrast: Weight of classifier-free guidance towards the prompt's advantage; None: the
+            prompt is said as it is, and that is all.
         action: Robot's units -> network's.
         action_padding: To the network's size.
         relative: Actions the network gives relative to the state.
@@ -52,6 +54,7 @@ class FlowProcessors:
     state_padding: ZeroPadding
     prompt: Prompt
     tokenizer: TextTokenizer
+    contrast: float | None = None
     action: Normaliser
     action_padding: ZeroPadding
     relative: RelativeActions
@@ -63,14 +66,26 @@ class FlowProcessors:
         task: str,
     ) -> PrefixInputs:
         """What the prefix is made of: a batch of one, without absent cameras or padding."""
-        words = self.tokenizer.encode(self.prompt.apply(task, state))
+        words = self._words(self.prompt, task, state)
         seen = np.stack([self.letterbox.apply(image) for image in images])
         padded = self.state_padding.apply(state)
         return PrefixInputs(
             images=torch.from_numpy(seen)[None],
-            words=torch.from_numpy(words)[None],
+            words=words,
             state=torch.from_numpy(padded)[None],
         )
+
+    def contrasted(
+        self, inputs: PrefixInputs, state: npt.NDArray[np.float32], task: str
+    ) -> list[PrefixInputs]:
+        """The inputs, and behind them the same without the advantage where they are contrasted."""
+        if self.contrast is None:
+            return [inputs]
+        words = self._words(self.prompt.with_advantage(""), task, state)
+        return [inputs, inputs._replace(words=words)]
+
+    def _words(self, prompt: Prompt, task: str, state: npt.NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(self.tokenizer.encode(prompt.apply(task, state)))[None]
 
     def to_network(
         self, actions: npt.NDArray[np.float64], state: npt.NDArray[np.float64]
@@ -175,11 +190,13 @@ class FlowPolicy:
             normal = processors.state.apply(state).astype(np.float32)
             self._first.check(normal)
             images = checked_images(request.observation, self._spec)
-            inputs.append(processors.inputs(images, normal, request.prompt))
+            one = processors.inputs(images, normal, request.prompt)
+            inputs.append(processors.contrasted(one, normal, request.prompt))
             to_network = partial(processors.to_network, state=state)
             guidances.append(flow_guidance(request.guidance, self._spec, to_network))
         noise = [self._noise(request.seed) for request in requests]
-        chunks = self._sample(together(inputs), torch.cat(noise), joint_guidance(guidances))
+        asked = together([one for group in zip(*inputs, strict=True) for one in group])
+        chunks = self._sample(asked, torch.cat(noise), joint_guidance(guidances))
         out = [processors.to_robot(c, s) for c, s in zip(chunks, states, strict=True)]
         if not all(np.isfinite(actions).all() for actions in out):
             raise FlowPolicyError("the network's answer holds NaN or infinity; nothing is sent")
@@ -195,7 +212,8 @@ class FlowPolicy:
         images = [np.zeros((*size, 3), np.uint8) for _ in spec.camera_keys]
         state = np.zeros(len(spec.state_names), np.float32)
         inputs = self._processors.inputs(images, state, "warm up")
-        self._sample(inputs, self._noise(0), None)
+        asked = together(self._processors.contrasted(inputs, state, "warm up"))
+        self._sample(asked, self._noise(0), None)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -213,5 +231,7 @@ class FlowPolicy:
         there = PrefixInputs._make(part if part is None else part.to(device) for part in inputs)
         pull = None if guidance is None else guidance.to(device)
         prefix = self._model.encode(there)
-        chunk = self._model.sample(prefix, noise.to(device), self._schedule, pull)
+        chunk = self._model.sample(
+            prefix, noise.to(device), self._schedule, pull, contrast=self._processors.contrast
+        )
         return chunk.cpu().numpy()

@@ -28,6 +28,21 @@ _EXACT = ("norm", "action_", "state.", "time_", "modulation")
 """Weights with these in their names stay float32 in a bfloat16 model: small, and tender."""
 
 
+class Advantage(BaseModel):
+    """What a checkpoint trained with advantages is told (pi*0.6, arXiv 2511.14759).
+
+    Attributes:
+        say: The line in its prompt.
+        weight: Of classifier-free guidance towards it: 1 draws as the checkpoint was trained, more
+            goes further than its data, at the price of twice the computation.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    say: str = Field(default="Advantage: positive", min_length=1, pattern=r"^[^\n]*$")
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+
 class VlaOptions(BaseModel):
     """Settings under ``options`` of a declaration.
 
@@ -40,6 +55,7 @@ class VlaOptions(BaseModel):
         temperature: Of policies that say action tokens; None: the checkpoint's own, 0 is the
             likeliest token each time.
         action_tokenizer: Folder of pi0-FAST's action tokenizer, relative to the checkpoint.
+        advantage: Of policies trained with advantages; None: nothing is said about it.
         relative: Action names that the network gives relative to the state element at the same
             place (openpi's DeltaActions).
         asset: Which of openpi's assets holds the statistics.
@@ -56,6 +72,7 @@ class VlaOptions(BaseModel):
     num_steps: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     action_tokenizer: str = "fast"
+    advantage: Advantage | None = None
     relative: tuple[str, ...] = ()
     asset: str | None = None
     shifted_positions: bool = False
@@ -214,11 +231,13 @@ def make_processors(
         DeclarationError: A relative action does not exist.
     """
     states, actions = len(spec.state_names), len(spec.action_names)
+    told = options.advantage
     return FlowProcessors(
         letterbox=letterbox,
         state=folder.normaliser("state", states),
         state_padding=ZeroPadding(states, state_dim),
-        prompt=prompt,
+        prompt=prompt if told is None else prompt.with_advantage(told.say),
+        contrast=None if told is None or told.weight == 1.0 else told.weight,
         tokenizer=TextTokenizer(
             folder.folder, declaration.tokenizer, usual=tokenizer, words=words, longest=longest
         ),

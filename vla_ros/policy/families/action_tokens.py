@@ -1,4 +1,4 @@
-"""Vision-language models that say actions as tokens: OpenVLA (arXiv 2406.09246) and its kind.
+r"""Vision-language models that say actions as tokens: OpenVLA (arXiv 2406.09246) and its kind.
 
 Any model that transformers opens as `AutoModelForImageTextToText` from a local folder, without
 code in that folder, trained to answer a prompt with one token per action element: the last
@@ -8,7 +8,7 @@ code in that folder, trained to answer a prompt with one token per action elemen
 the folder does not say is declared in ``vla.yaml``:
 
     options:
-      prompt: "{images}In: What action should the robot take to {task}?\\nOut:"
+      prompt: "{images}In: What action should the robot take to {task}?\nOut:"
       horizon: 8            # actions per answer
       statistics: my_robot  # where there are several
 """

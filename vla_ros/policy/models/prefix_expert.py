@@ -108,11 +108,29 @@ class PrefixExpert(nn.Module, ABC, Generic[Terms]):
         noise: Tensor,
         schedule: Mapping[float, Terms],
         guidance: FlowGuidance | None = None,
+        *,
+        contrast: float | None = None,
     ) -> Tensor:
-        """Integrate normalised actions from noise. Shape (B, T, A) -> (B, T, A)."""
+        """Integrate normalised actions from noise.
+
+        Args:
+            prefix: What was seen and said.
+            noise: Shape (B, T, A).
+            schedule: Time terms of the steps.
+            guidance: What the chunk should agree with.
+            contrast: Weight w of classifier-free guidance (arXiv 2207.12598). The prefix is a batch
+                of 2 B, with a condition and then without, and the velocity is
+                ``without + w * (with - without)``, both from one pass. None: as it is.
+
+        Returns:
+            Shape (B, T, A).
+        """
 
         def field(x: Tensor, time: float) -> Tensor:
-            return self.flow(prefix, x, schedule[time])
+            if contrast is None:
+                return self.flow(prefix, x, schedule[time])
+            told, untold = self.flow(prefix, torch.cat([x, x]), schedule[time]).chunk(2)
+            return untold + contrast * (told - untold)
 
         return euler_sample(field, noise, num_steps=len(schedule), guidance=guidance)
 

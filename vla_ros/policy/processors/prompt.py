@@ -1,8 +1,12 @@
-"""Tasks -> the sentences that checkpoints were trained on."""
+"""Tasks -> the sentences that checkpoints were trained on.
+
+A checkpoint that was trained with advantages (pi*0.6, arXiv 2511.14759) is told which it should
+show, in a line between the instruction and the actions, such as ``Advantage: positive``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +24,10 @@ class Prompt(Protocol):
         """The prompt's text."""
         ...
 
+    def with_advantage(self, advantage: str) -> Prompt:
+        """The same with another line on the advantage; empty: without."""
+        ...
+
 
 @dataclass(frozen=True)
 class LinePrompt:
@@ -27,15 +35,22 @@ class LinePrompt:
 
     Attributes:
         clean: Underscores and new lines in the task become spaces (openpi).
+        advantage: A line behind the task; empty: none.
     """
 
     clean: bool = False
+    advantage: str = ""
 
     def apply(self, task: str, state: Floats) -> str:
         """The prompt's text; the state is not part of it."""
         text = _clean(task) if self.clean else task
         _refuse_empty(text)
-        return text if text.endswith("\n") else f"{text}\n"
+        line = text if text.endswith("\n") else f"{text}\n"
+        return f"{line}{self.advantage}\n" if self.advantage else line
+
+    def with_advantage(self, advantage: str) -> LinePrompt:
+        """The same with another line on the advantage; empty: without."""
+        return replace(self, advantage=advantage)
 
 
 @dataclass(frozen=True)
@@ -46,9 +61,11 @@ class StatePrompt:
         state_dim: Length to which the state is padded with zeros before it is written (LeRobot
             0.4); 0: as it is (openpi, LeRobot from 0.6 on).
         ending: What follows the state.
+        advantage: A line behind the state; empty: none.
     """
 
     state_dim: int = 0
+    advantage: str = ""
     ending: str = "\nAction: "
 
     def apply(self, task: str, state: Floats) -> str:
@@ -58,7 +75,12 @@ class StatePrompt:
         padded = np.pad(state, (0, max(0, self.state_dim - len(state)))).astype(np.float32)
         edges = np.linspace(-1.0, 1.0, BINS + 1)[:-1]
         numbers = " ".join(map(str, np.digitize(padded, bins=edges) - 1))
-        return f"Task: {text}, State: {numbers};{self.ending}"
+        advantage = f"\n{self.advantage}" if self.advantage else ""
+        return f"Task: {text}, State: {numbers};{advantage}{self.ending}"
+
+    def with_advantage(self, advantage: str) -> StatePrompt:
+        """The same with another line on the advantage; empty: without."""
+        return replace(self, advantage=advantage)
 
 
 def _clean(task: str) -> str:
