@@ -29,7 +29,11 @@ from serving import SPEC, Batching, Serving, Small, request_with
 
 from vla_ros.policy.protocol import Guidance
 from vla_ros.policy.remote import RemoteError, ServedPolicy
+from vla_ros.policy.remote.load import load_keys
+from vla_ros.policy.remote.mapping import MappingError
+from vla_ros.policy.remote.openpi import OpenpiClient
 from vla_ros.policy.remote.schema import SchemaError
+from vla_ros.policy.serve import PolicyServer, ServeConfig
 
 GUIDANCE = {
     "actions": np.arange(6.0).reshape(3, 2),
@@ -429,3 +433,56 @@ def wait_until(condition, limit_s: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         pause.wait(0.02)
+
+
+KEYS = """
+images: {front: observation/image, wrist: images.cam_wrist}
+state: {observation/gripper: [joint2], observation/joints: [joint1]}
+actions: [joint2, "", joint1]
+flipped: [joint2]
+degrees: [joint1]
+prompt: task
+"""
+
+
+@pytest.fixture
+def keys(tmp_path):
+    path = tmp_path / "keys.yaml"
+    path.write_text(KEYS)
+    return path
+
+
+def test_a_client_with_keys_of_its_own_gets_the_policys_chunk_in_its_own_columns(keys):
+    class Seeded(Small):
+        def infer(self, request):
+            return super().infer(replace(request, seed=3))
+
+    policy = Seeded()
+    with Serving(policy, keys=keys) as server:
+        client = OpenpiClient(server.uri, SPEC, load_keys(keys, SPEC))
+        ours = ServedPolicy(server.uri)
+        request = request_with()
+        chunk = client.infer(request)
+        seen = policy.seen[-1]
+        np.testing.assert_allclose(seen.observation.state, request.observation.state, atol=1e-7)
+        np.testing.assert_array_equal(
+            seen.observation.images["wrist"], request.observation.images["wrist"]
+        )
+        assert seen.prompt == "go"
+        np.testing.assert_allclose(chunk, Small().infer(seen), atol=1e-9)
+        np.testing.assert_array_equal(ours.infer(request), Seeded().infer(request))
+        client.close()
+        ours.close()
+
+
+def test_a_request_without_a_mapped_key_is_refused_by_that_key(keys):
+    with Serving(Small(), keys=keys) as server, connect(server.uri) as peer:
+        peer.recv()
+        peer.send(msgpack.packb({"task": "go", "images": {}}, default=to_wire))
+        assert "the request lacks 'observation/image'" in peer.recv()
+
+
+def test_keys_of_another_policy_are_refused_before_anybody_connects(keys):
+    keys.write_text(KEYS.replace("joint1", "elbow"))
+    with pytest.raises(MappingError, match="'elbow'"):
+        PolicyServer(Small(), ServeConfig(keys=keys))

@@ -159,6 +159,28 @@ class LerobotFile(_DeclaredFile):
     actions: tuple[str, ...]
 
 
+class KeysFile(BaseModel):
+    """What the clients of a `vla serve` call things, where it is not what the policy calls them.
+
+    Attributes:
+        images: For each camera of the policy the clients' key.
+        state: For each of the clients' keys the state names it holds, in order.
+        actions: For each column of an answer the action name; empty: a column of zeros.
+        flipped: Action names whose value v means 1 - v at the clients.
+        degrees: State and action names that are degrees at the clients.
+        prompt: The clients' key of the prompt.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: dict[Name, Name]
+    state: dict[Name, tuple[Name, ...]]
+    actions: tuple[str, ...]
+    flipped: tuple[Name, ...] = ()
+    degrees: tuple[Name, ...] = ()
+    prompt: Name = "prompt"
+
+
 ServerFile = VlaFile | OpenpiFile | GrootFile | LerobotFile
 KINDS: dict[str, type[ServerFile]] = {
     "vla": VlaFile,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from vla_ros.policy.protocol import Policy
+from vla_ros.policy.protocol import Policy, PolicySpec
 from vla_ros.policy.remote.errors import RemoteError
 from vla_ros.policy.remote.files import (
     KINDS,
     GrootFile,
+    KeysFile,
     LerobotFile,
     OpenpiFile,
     ServerFile,
@@ -51,8 +54,29 @@ def load_served(path: Path, *, api_key: str | None = None) -> Policy:
         RemoteError: The file cannot be read, or a key is missing, unknown or of another type.
         MappingError: Its names do not fit together.
     """
-    try:
+    with _said(path):
         return _client(_read(path), path.parent, api_key)
+
+
+def load_keys(path: Path, spec: PolicySpec) -> KeyMap:
+    """Read the file that says what the clients of a `vla serve` call things.
+
+    Raises:
+        RemoteError: The file cannot be read, or a key is missing, unknown or of another type.
+        MappingError: Its names are not the policy's.
+    """
+    with _said(path):
+        file = KeysFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    keys = KeyMap(**dict(file))
+    keys.check(spec)
+    return keys
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """Errors of a file in its name."""
+    try:
+        yield
     except OSError as error:
         raise RemoteError(f"policy file {path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, TimeContractError) as error:

@@ -123,6 +123,40 @@ class KeyMap:
             chunk[:, column] = 1.0 - chunk[:, column]
         return chunk / self._units(spec.action_names)
 
+    def understand(self, values: Mapping[str, Any], spec: PolicySpec) -> dict[str, Any]:
+        """Inverse of `encode`: what came under the server's keys, under ours.
+
+        Raises:
+            MappingError: A key is missing, or a state has another length.
+        """
+        images = {camera: _get(values, key) for camera, key in self.images.items()}
+        elements: dict[str, float] = {}
+        for key, names in self.state.items():
+            numbers = np.asarray(_get(values, key), np.float64).reshape(-1)
+            if len(numbers) != len(names):
+                raise MappingError(
+                    f"'{key}' has {len(numbers)} numbers, expected {', '.join(names)}"
+                )
+            elements.update(zip(names, numbers, strict=True))
+        missing = [name for name in spec.state_names if name not in elements]
+        if missing:
+            raise MappingError(f"the key map has no key for the state {', '.join(missing)}")
+        state = np.array([elements[name] for name in spec.state_names])
+        return {
+            "images": images,
+            "state": state / self._units(spec.state_names),
+            "prompt": _get(values, self.prompt),
+        }
+
+    def tell(self, chunk: npt.NDArray[np.float64], spec: PolicySpec) -> npt.NDArray[np.float64]:
+        """Inverse of `decode`: our actions in the server's columns, 0 where they are unused."""
+        columns = dict(
+            zip(spec.action_names, (chunk * self._units(spec.action_names)).T, strict=True)
+        )
+        columns.update({name: 1.0 - columns[name] for name in self.flipped})
+        unused = np.zeros(len(chunk))
+        return np.stack([columns.get(name, unused) for name in self.actions], axis=1)
+
     def _units(self, names: tuple[str, ...]) -> npt.NDArray[np.float64]:
         """The server's units in one of ours, for each name."""
         return np.array([180.0 / np.pi if name in self.degrees else 1.0 for name in names])
@@ -133,3 +167,11 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     for part in path:
         values = values.setdefault(part, {})
     values[last] = value
+
+
+def _get(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(values, Mapping) or part not in values:
+            raise MappingError(f"the request lacks '{key}'")
+        values = values[part]
+    return values

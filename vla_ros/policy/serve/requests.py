@@ -21,6 +21,12 @@ class BadRequest(VlaError):
     """A message that the policy cannot be asked with."""
 
 
+def is_ours(message: Mapping[str, Any], spec: PolicySpec) -> bool:
+    """Whether a message names its cameras as the policy does, so that no file of keys is needed."""
+    images = message.get("images")
+    return isinstance(images, Mapping) and set(images) == set(spec.camera_keys)
+
+
 def request_from(message: Mapping[str, Any], spec: PolicySpec) -> PolicyRequest:
     """The request in a decoded message.
 

@@ -26,11 +26,12 @@ from websockets.http11 import Request, Response
 
 from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import Policy
+from vla_ros.policy.remote.load import load_keys
 from vla_ros.policy.remote.msgpack_numpy import packb, unpackb
 from vla_ros.policy.remote.schema import describe
-from vla_ros.policy.serve.batching import Answer, Batcher
+from vla_ros.policy.serve.batching import Actions, Answer, Batcher
 from vla_ros.policy.serve.metrics import Metrics
-from vla_ros.policy.serve.requests import BadRequest, request_from, seed_from
+from vla_ros.policy.serve.requests import BadRequest, is_ours, request_from, seed_from
 
 MAX_REQUEST_BYTES = 64 * 2**20
 ALIVE_S = 10.0
@@ -57,6 +58,7 @@ class ServeConfig:
         limit_s: Longest time for one request, waiting included, in [s].
         max_wait_s: Longest time that a request waits for others to share a batch, in [s].
         max_robots: Most connections at once.
+        keys: File that says what clients call things; None: what the policy calls them.
     """
 
     host: str = "127.0.0.1"
@@ -67,6 +69,7 @@ class ServeConfig:
     limit_s: float = 30.0
     max_wait_s: float = 0.01
     max_robots: int = 16
+    keys: Path | None = None
 
     def tls(self) -> ssl.SSLContext | None:
         """The TLS context, None without a certificate.
@@ -111,6 +114,9 @@ class PolicyServer:
         policy: It must be warm; from now on only the server calls it. One with a true attribute
             ``stateful`` remembers earlier requests and serves one robot at a time.
         config: How to serve.
+
+    Raises:
+        VlaError: The file of keys cannot be used.
     """
 
     def __init__(self, policy: Policy, config: ServeConfig) -> None:
@@ -120,6 +126,7 @@ class PolicyServer:
         self._robots = 0
         self._metrics = Metrics()
         self._metadata = packb(describe(policy.spec))
+        self._keys = None if config.keys is None else load_keys(config.keys, policy.spec)
         self._batcher = Batcher(
             policy, lambda: self._robots, max_wait_s=config.max_wait_s, metrics=self._metrics
         )
@@ -246,15 +253,21 @@ class PolicyServer:
             return {"reset": True}
         if values.get("seed") is None:
             values["seed"] = session.next_seed()
-        request = await asyncio.to_thread(request_from, values, self._policy.spec)
+        spec, keys = self._policy.spec, self._keys
+        if keys is not None and is_ours(values, spec):
+            keys = None
+        if keys is not None:
+            values = {**keys.understand(values, spec), "seed": values["seed"]}
+        request = await asyncio.to_thread(request_from, values, spec)
         answer = await self._batcher.infer(request)
         self._metrics.request("ok", answer.waited_s)
-        return _content_of(answer)
+        actions = answer.actions if keys is None else keys.tell(answer.actions, spec)
+        return _content_of(answer, actions)
 
 
-def _content_of(answer: Answer) -> dict[str, Any]:
+def _content_of(answer: Answer, actions: Actions) -> dict[str, Any]:
     return {
-        "actions": answer.actions,
+        "actions": actions,
         "server_timing": {
             "infer_ms": answer.infer_s * 1e3,
             "wait_ms": answer.waited_s * 1e3,
