@@ -29,7 +29,8 @@ from vla_ros.ros.conversions.times import ns_from
 from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.go_to_server import GoToServer
 from vla_ros.ros.lifecycle import VlaNode
-from vla_ros.ros.output_topics import OutputTopics
+from vla_ros.ros.outputs import Outputs, check_installed
+from vla_ros.ros.outputs.farewell import brake
 from vla_ros.ros.parameters import NodeParameters, parameter
 from vla_ros.ros.spin import run
 
@@ -62,6 +63,7 @@ class ControlBridge(VlaNode[Parameters]):
     def configure(self) -> None:
         """Everything but the motion: the services answer from here on."""
         self.spec = load_robot(self.parameters.robot)
+        check_installed(self.spec)
         self._new_commander()
         self._diagnostics = Diagnostics(self)
         self._status = self.publisher(BridgeStatus, "bridge_status", "latched")
@@ -79,7 +81,8 @@ class ControlBridge(VlaNode[Parameters]):
         self._new_commander()
         self.clock.on_jump = self._on_jump
         self._commanded = self.publisher(Commanded, "commanded", "commanded", counted=True)
-        self._outputs = OutputTopics(self, self.spec)
+        self._outputs = Outputs(self, self.spec)
+        self._outputs.prepare(self.commander, self.clock.now_ns(), self.clock.alive_ns())
         self._joints = JointsOfAllTopics(self.spec.state)
         for source in self.spec.state.joint_sources:
             take = functools.partial(self._on_joints, source)
@@ -93,8 +96,9 @@ class ControlBridge(VlaNode[Parameters]):
         self.every_steady(STATUS_PERIOD_S, self._publish_status)
 
     def deactivate(self) -> None:
-        """Nothing is sent any more; the last window brakes by itself."""
+        """Nothing is sent any more; what does not brake by itself is told to."""
         self.commander.stop("operator", "control_bridge was deactivated", self.clock.now_ns())
+        brake(self.commander, self._outputs, self.clock, self.spec.rates.control_period_ns)
         self._go_to.end("STOPPED", self.commander.stop_text)
         self._publish_status()
 
@@ -164,8 +168,10 @@ class ControlBridge(VlaNode[Parameters]):
     def _tick(self) -> None:
         now_ns = self.clock.now_ns()
         self._diagnostics.event("control period")
+        self._outputs.prepare(self.commander, now_ns, self.clock.alive_ns())
         commands = self.commander.tick(now_ns, self.clock.alive_ns())
         self._outputs.send(commands, now_ns)
+        self._diagnostics.values.update(self._outputs.problems())
         if commands.commanded is not None:
             self._commanded.publish(commanded_msg(commands.commanded, self.spec.base_frame))
         self._go_to.follow()

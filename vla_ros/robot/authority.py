@@ -69,6 +69,7 @@ class Authority:
         self._runs = Runs(spec, hash_, self._execution)
         arm = self._execution.arm.names
         watched = arm + tuple(g.joint for g in self._execution.grippers)
+        watched += self._execution.streamed_joints
         self._joints = JointWatch(
             watched,
             np.arange(len(watched)) < len(arm),
@@ -115,6 +116,16 @@ class Authority:
         if not helm.active or (helm.released and helm.at_rest):
             return "IDLE"
         return "DRY_RUN" if self._gate.dry_run else self._execution.state
+
+    @property
+    def given_away(self) -> bool:
+        """Whether somebody else commands the robot."""
+        return bool(self._gate.external)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is commanded to move."""
+        return self._helm.at_rest
 
     @property
     def owner(self) -> str:
@@ -166,6 +177,17 @@ class Authority:
         self._gate.latch(reason, text)
         self._gate.raise_epoch()
         self._drop(now_ns)
+
+    def hindered(self, why: str, now_ns: int) -> None:
+        """Commands would not be followed (a controller does not run): stop if in command, and wait.
+
+        Args:
+            why: What, expected, got; empty where commands are followed.
+            now_ns: ROS time, in [ns].
+        """
+        self._gate.hindrance = why
+        if why and self._helm.active and not self.given_away:
+            self._stop_once(("tracking_error", f"{why}; mend that, then resume"), now_ns)
 
     def estop(self, pressed: bool, now_ns: int, steady_ns: int) -> None:
         """The emergency stop's topic said so; a press is latched until released and resumed."""

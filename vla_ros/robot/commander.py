@@ -1,6 +1,6 @@
 """Everything the control bridge decides, as a pure object: time is an argument, nothing is sent.
 
-    plan -> gate, fence, first-step check -> execution (motion, grippers, bases) -> commands
+    plan -> gate, fence, first-step check -> execution (motion, grippers, streams) -> commands
 
 A stop brakes from the last commanded state and holds; only `resume` lets the robot move again, from
 where it is. This is a software stop, not a safety function.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vla_ros.chunks import Plan, Refusal
-from vla_ros.motion import MotionRefused, TrajectoryWindow
+from vla_ros.motion import MotionRefused
 from vla_ros.robot.authority import Authority
 from vla_ros.robot.commands import (
     BridgeReport,
@@ -22,7 +22,7 @@ from vla_ros.robot.commands import (
     Commands,
     OutputReport,
 )
-from vla_ros.robot.execution import FloatArray, Twist
+from vla_ros.robot.execution import Due
 from vla_ros.robot.spec import RobotSpec
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Commander(Authority):
                     active=sending,
                     last_sent_ns=self._last_sent_ns.get(output.name, 0),
                     on_host_loss=output.on_host_loss or "",
+                    limited=output.limits != "none",
                 )
                 for output in self._spec.outputs
             ),
@@ -179,13 +180,10 @@ class Commander(Authority):
         """
         self._steady_ns = max(self._steady_ns, steady_ns)
         self._clock.tick(steady_ns)
-        self._notice_gap(now_ns)
+        due = self._notice_gap(now_ns)
         self._check_watchdogs(now_ns)
         if self._gate.owners.expired(self._steady_ns):
             self.give_back(self._gate.external, now_ns)  # refused until the robot rests
-        windows: list[tuple[str, TrajectoryWindow]] = []
-        positions: list[tuple[str, FloatArray]] = []
-        twists: list[tuple[str, Twist]] = []
         commanded: CommandedSample | None = None
         if self._helm.active:
             setpoint = self._execution.advance(now_ns)
@@ -194,13 +192,69 @@ class Commander(Authority):
                 self._moves.forget()
             self._helm.note(now_ns)
         if self._helm.active:
-            if not (self.dry_run or self._helm.silent(now_ns)):
-                windows = self._execution.windows(now_ns)
-                positions = self._execution.positions()
-                twists = self._execution.twists()
+            if self._sending(now_ns):
+                due = self._execution.due(now_ns)
             commanded = self._sample()
-        for name, _ in (*windows, *positions, *twists):
+        for name in (*dict(due.windows), *dict(due.values), *dict(due.grips)):
             self._last_sent_ns[name] = now_ns
+        return self._commands(due, commanded)
+
+    def must_say_goodbye(self, now_ns: int) -> bool:
+        """Whether the robot may go on, or stop at once, if nothing more is sent from now on."""
+        return self._sending(now_ns) and not self._execution.brakes_alone
+
+    def last_words(self, now_ns: int) -> Commands:
+        """What makes streamed outputs stand still, for a bridge that says nothing any more."""
+        return self._commands(self._execution.halt(now_ns), None)
+
+    # Inside ---------------------------------------------------------------------------------------
+
+    def _sending(self, now_ns: int) -> bool:
+        return self._helm.active and not (self.dry_run or self._helm.silent(now_ns))
+
+    def _judge(self, plan: Plan, now_ns: int) -> Refusal | None:
+        refusal = self._gate.refusal(f"chunk {plan.seq}")
+        if refusal is not None:
+            return refusal
+        if not self._helm.active:
+            return Refusal(reason="no_state", text=f"chunk {plan.seq} came before a joint state")
+        return self._runs.judge(plan, now_ns)
+
+    def _notice_gap(self, now_ns: int) -> Due:
+        """Stop where the bridge did not run for too long; what makes the robot stand still then."""
+        if self._ticks.went_back(now_ns):
+            self.clock_jump(now_ns)
+        alarm = self._ticks.tick(now_ns)
+        if alarm is None or not self._helm.active or self._execution.at_rest:
+            return Due()
+        self.stop(alarm[0], alarm[1], now_ns)
+        if self._execution.arm.whole_chunks:
+            return Due()  # the chunk is still being played, so brake from there
+        self._helm.active = False
+        return Due() if self.dry_run else self._execution.halt(now_ns)
+
+    def _check_watchdogs(self, now_ns: int) -> None:
+        self._stop_once(self._estop.alarm(self._steady_ns), now_ns)
+        if not self._helm.active:
+            return
+        followed = not (self.dry_run or self._helm.released)
+        alarm = self._joints.alarm(self._steady_ns, followed) or self._runs.alarm(self._steady_ns)
+        if alarm is None:
+            fault = self._execution.fault or self._breach()
+            alarm = ("motion", fault) if fault else None
+        if alarm is None and self._workspace is not None and not self._execution.at_rest:
+            breach = self._workspace.breach(self._execution.brake_path(now_ns))
+            alarm = ("workspace", breach) if breach else None
+        self._stop_once(alarm, now_ns)
+
+    def _breach(self) -> str:
+        measured = self._joints.position
+        streamed = len(self._execution.streamed_joints)
+        if measured is None:
+            return ""
+        return self._execution.breach(measured[len(measured) - streamed :])
+
+    def _commands(self, due: Due, commanded: CommandedSample | None) -> Commands:
         key = (
             self.mode,
             self.epoch,
@@ -211,46 +265,15 @@ class Commander(Authority):
         )
         changed, self._reported = key != self._reported, key
         return Commands(
-            windows=tuple(windows),
-            positions=tuple(positions),
-            twists=tuple(twists),
+            windows=tuple(due.windows),
+            values=tuple(due.values),
+            grips=tuple(due.grips),
             commanded=commanded,
             status_changed=changed,
         )
 
-    # Inside ---------------------------------------------------------------------------------------
-
-    def _judge(self, plan: Plan, now_ns: int) -> Refusal | None:
-        refusal = self._gate.refusal(f"chunk {plan.seq}")
-        if refusal is not None:
-            return refusal
-        if not self._helm.active:
-            return Refusal(reason="no_state", text=f"chunk {plan.seq} came before a joint state")
-        return self._runs.judge(plan, now_ns)
-
-    def _notice_gap(self, now_ns: int) -> None:
-        if self._ticks.went_back(now_ns):
-            self.clock_jump(now_ns)
-        alarm = self._ticks.tick(now_ns)
-        if alarm is not None and self._helm.active and not self._execution.at_rest:
-            self.stop(alarm[0], alarm[1], now_ns)
-            self._helm.active = False
-
-    def _check_watchdogs(self, now_ns: int) -> None:
-        self._stop_once(self._estop.alarm(self._steady_ns), now_ns)
-        if not self._helm.active:
-            return
-        followed = not (self.dry_run or self._helm.released)
-        alarm = self._joints.alarm(self._steady_ns, followed) or self._runs.alarm(self._steady_ns)
-        if alarm is None and self._execution.fault:
-            alarm = ("motion", self._execution.fault)
-        if alarm is None and self._workspace is not None and not self._execution.at_rest:
-            breach = self._workspace.breach(self._execution.brake_path(now_ns))
-            alarm = ("workspace", breach) if breach else None
-        self._stop_once(alarm, now_ns)
-
     def _sample(self) -> CommandedSample:
         measured = self._joints.position
-        count = len(self._execution.grippers)
-        at = np.zeros(count) if measured is None else measured[len(measured) - count :]
+        first, count = len(self._execution.arm.names), len(self._execution.grippers)
+        at = np.zeros(count) if measured is None else measured[first : first + count]
         return self._execution.sample(self.mode, self.epoch, at)

@@ -97,6 +97,7 @@ class OutputReport:
         active: Whether commands are being sent to it.
         last_sent_ns: ROS time of the last command, in [ns]; 0 before the first.
         on_host_loss: What the robot side does when this computer dies.
+        limited: Whether it obeys the limits of the robot file.
     """
 
     name: str
@@ -104,6 +105,7 @@ class OutputReport:
     active: bool
     last_sent_ns: int
     on_host_loss: str
+    limited: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,15 +150,16 @@ class Commands:
     Attributes:
         windows: Output name and trajectory for each joint trajectory controller that is due; a
             gripper's has a single point.
-        positions: Output name and joint positions for each controller that is streamed to.
-        twists: Output name and base velocity (x [m/s], y [m/s], yaw [rad/s]).
+        values: Output name and positions, velocities or efforts for each controller that is
+            streamed to and due, in the order of its joints or axes.
+        grips: Output name and joint position for each gripper action that is due.
         commanded: What is commanded now; None while nothing is.
         status_changed: Whether the bridge's report differs from that of the tick before in more
             than its counters.
     """
 
     windows: tuple[tuple[str, TrajectoryWindow], ...]
-    positions: tuple[tuple[str, npt.NDArray[np.float64]], ...]
-    twists: tuple[tuple[str, tuple[float, float, float]], ...]
+    values: tuple[tuple[str, npt.NDArray[np.float64]], ...]
+    grips: tuple[tuple[str, float], ...]
     commanded: CommandedSample | None
     status_changed: bool

@@ -1,4 +1,4 @@
-"""Plans being executed: the arm's motion, grippers and bases on one time line.
+"""Plans being executed: the arm's motion, grippers, velocities and efforts on one time line.
 
 At most two plans matter, the one in force and the next. Actions of two plans are never mixed here:
 from its ``valid_from`` on a plan counts alone, and the seam fade takes up the difference.
@@ -7,21 +7,33 @@ from its ``valid_from`` on a plan counts alone, and the seam fade takes up the d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from vla_ros.chunks import Plan
-from vla_ros.motion import JointMotion, MotionRefused, MotionState, Setpoint, TrajectoryWindow
-from vla_ros.robot.base import base_outputs_of
+from vla_ros.motion import MotionRefused, MotionState, Setpoint, TrajectoryWindow
 from vla_ros.robot.commands import CommandedSample, Mode
-from vla_ros.robot.outputs import ArmLayout, NoJoints, grippers_of
+from vla_ros.robot.effort_output import EffortOutput, effort_outputs_of
+from vla_ros.robot.gripper_output import GripperOutput, grippers_of
+from vla_ros.robot.outputs import ArmLayout
+from vla_ros.robot.pace import Pace
 from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.velocity_output import VelocityOutput, velocity_outputs_of
 
 FloatArray = npt.NDArray[np.float64]
-Twist = tuple[float, float, float]
 
 NO_RUN = bytes(16)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Due:
+    """What is due to each output now, by its name; see `Commands`."""
+
+    windows: list[tuple[str, TrajectoryWindow]] = field(default_factory=list)
+    values: list[tuple[str, FloatArray]] = field(default_factory=list)
+    grips: list[tuple[str, float]] = field(default_factory=list)
 
 
 class Execution:
@@ -50,22 +62,25 @@ class Execution:
         self._space = spec.action_space()
         self.arm = ArmLayout.of(spec)
         self.grippers = grippers_of(spec)
-        self._bases = base_outputs_of(spec)
-        self._motion: JointMotion | NoJoints = NoJoints()
-        if self.arm.names:
-            self._motion = JointMotion(
-                spec.motion_limits(),
-                self._period_ns,
-                smoothing_noise_rad=spec.smoothing.noise_rad,
-                fade_ns=spec.fade_ns,
-            )
+        self._streams: list[VelocityOutput | EffortOutput] = [
+            *velocity_outputs_of(spec),
+            *effort_outputs_of(spec),
+        ]
+        self._motion = self.arm.motion(spec)
         self._others = np.setdiff1d(np.arange(self._space.dim), self.arm.columns)
         self.setpoint: Setpoint | None = None
         self._in_force: Plan | None = None
         self._pending: list[tuple[int, Plan]] = []
         self._origin_ns = 0
         self._row_delay_ns = 0
-        self._ticks_to_window = 0
+        rates = spec.rates
+        due_hz = {
+            part.output: spec.output(part.output).due_hz(
+                part.kind, rates.control_hz, rates.window_hz
+            )
+            for part in spec.action
+        }
+        self._paces = {name: Pace(round(rates.control_hz / hz)) for name, hz in due_hz.items()}
 
     @property
     def state(self) -> MotionState:
@@ -80,7 +95,7 @@ class Execution:
     @property
     def at_rest(self) -> bool:
         """Whether nothing is commanded to move."""
-        return self._motion.at_rest and all(base.at_rest for base in self._bases)
+        return self._motion.at_rest and all(stream.at_rest for stream in self._streams)
 
     @property
     def fault(self) -> str:
@@ -91,6 +106,17 @@ class Execution:
     def finished(self) -> bool:
         """Whether the last motion asked for is done."""
         return self._motion.finished
+
+    @property
+    def brakes_alone(self) -> bool:
+        """Whether the robot brakes by itself, within the limits, when nothing more is sent."""
+        rolling = all(output.takes_windows for output, _ in self.arm.groups)
+        return rolling and not (self.arm.whole_chunks or self._streams)
+
+    @property
+    def streamed_joints(self) -> tuple[str, ...]:
+        """Joints commanded by velocity or effort."""
+        return tuple(joint for stream in self._streams for joint in stream.joints)
 
     @property
     def executing(self) -> Plan | None:
@@ -115,8 +141,8 @@ class Execution:
         self._forget_plans()
         self._origin_ns = now_ns + self.arm.latency_ns
         self._motion.reset(position, self._origin_ns)
-        for base in self._bases:
-            base.reset(now_ns)
+        for stream in self._streams:
+            stream.reset(now_ns)
         still = np.zeros(len(position))
         self.setpoint = Setpoint(
             t_ns=self._origin_ns,
@@ -130,11 +156,11 @@ class Execution:
         )
 
     def stop(self, now_ns: int) -> None:
-        """Brake from the last commanded state; bases to zero, grippers keep."""
+        """Brake from the last commanded state; velocities to zero, grippers keep."""
         self._forget_plans()
         self._motion.stop(now_ns + self.arm.latency_ns)
-        for base in self._bases:
-            base.stop(now_ns)
+        for stream in self._streams:
+            stream.stop(now_ns)
 
     def clock_jump(self, now_ns: int) -> None:
         """ROS time jumped: hold, or brake from the commanded state, on the new time line."""
@@ -161,10 +187,10 @@ class Execution:
         """Execute a plan from its ``valid_from`` on.
 
         Raises:
-            MotionRefused: It cannot be executed. What is in force stays, but a base stops.
+            MotionRefused: It cannot be executed. What is in force stays, but a velocity stops.
         """
-        for base in self._bases:
-            base.accept(plan, now_ns)
+        for stream in self._streams:
+            stream.accept(plan, now_ns)
         try:
             self._motion.accept(
                 plan.start_ns,
@@ -175,14 +201,10 @@ class Execution:
                 now_ns + self.arm.latency_ns,
             )
         except MotionRefused:
-            for base in self._bases:
-                base.stop(now_ns)
+            for stream in self._streams:
+                stream.stop(now_ns)
             raise
-        # The motion changes plans on its grid, at the first tick at or after the plan's begin.
-        next_tick_ns = self._tick_ns(now_ns) + self._period_ns
-        begin_ns = max(plan.valid_from_ns, plan.start_ns) + self._period_ns - 1 - self._origin_ns
-        begin_ns = self._origin_ns + begin_ns // self._period_ns * self._period_ns
-        switch_ns = max(next_tick_ns, begin_ns)
+        switch_ns = self._switch_ns(plan, now_ns)
         self._pending = [item for item in self._pending if item[0] < switch_ns]
         self._pending.append((switch_ns, plan))
 
@@ -211,10 +233,11 @@ class Execution:
         self.setpoint = setpoint
         while self._pending and self._tick_ns(now_ns) >= self._pending[0][0]:
             self._in_force = self._pending.pop(0)[1]
-            self._ticks_to_window = 0
+            for output, _ in self.arm.groups:
+                self._paces[output.name].hurry()
         plan = self.executing
-        for base in self._bases:
-            base.advance(now_ns)
+        for stream in self._streams:
+            stream.advance(now_ns)
         if plan is not None:
             delay_ns = round((plan.row_at(setpoint.t_ns) - _stamp_row(setpoint, plan)) * plan.dt_ns)
             self._row_delay_ns = max(0, delay_ns)
@@ -224,30 +247,55 @@ class Execution:
                 gripper.set(float(value), now_ns)
         return setpoint
 
-    def windows(self, now_ns: int) -> list[tuple[str, TrajectoryWindow]]:
-        """The trajectories to send now: the arm's every window period, a gripper's on change."""
-        windows: list[tuple[str, TrajectoryWindow]] = []
-        if self._ticks_to_window <= 0:
+    def due(self, now_ns: int) -> Due:
+        """What to send now: each output at its own rate, a gripper on change."""
+        assert self.setpoint is not None  # the commander is active
+        due = Due()
+        names = {name for name, pace in self._paces.items() if pace.tick()}
+        if any(output.takes_windows and output.name in names for output, _ in self.arm.groups):
             rates = self._spec.rates
             ahead_ns = now_ns + self.arm.latency_ns
             whole = self._motion.window(ahead_ns, rates.lookahead_ns, rates.spacing_ns)
-            windows += self.arm.windows(whole)
-            self._ticks_to_window = rates.window_ticks
-        self._ticks_to_window -= 1
+            if whole is not None:
+                due.windows.extend(self.arm.windows(whole, names))
+        due.values.extend(self.arm.positions(self.setpoint.position, names))
+        for stream in self._streams:
+            if stream.sends and stream.spec.name in names:
+                due.values.append((stream.spec.name, stream.values))
         for gripper in self.grippers:
-            window = gripper.window(now_ns)
-            if window is not None:
-                windows.append((gripper.spec.name, window))
-        return windows
+            if gripper.due and gripper.spec.name in names:
+                self._grip(gripper, due, now_ns)
+        for name in (*dict(due.windows), *dict(due.values), *dict(due.grips)):
+            self._paces[name].sent()
+        return due
 
-    def positions(self) -> list[tuple[str, FloatArray]]:
-        """The joint positions to stream now."""
-        assert self.setpoint is not None  # the commander is active
-        return self.arm.positions(self.setpoint.position)
+    def _grip(self, gripper: GripperOutput, due: Due, now_ns: int) -> None:
+        name, position = gripper.spec.name, gripper.take()
+        if gripper.spec.takes_windows:
+            due.windows.append((name, gripper.window(position, now_ns)))
+        elif gripper.spec.is_action:
+            due.grips.append((name, position))
+        else:
+            due.values.append((name, np.array([position])))
 
-    def twists(self) -> list[tuple[str, Twist]]:
-        """The base velocities to send now."""
-        return [(base.spec.name, base.twist()) for base in self._bases]
+    def halt(self, now_ns: int) -> Due:
+        """The bridge did not run for longer than a window lasts: what makes the rest stand still.
+
+        Robots that play a window have braked by themselves, a position that was streamed holds.
+        """
+        for stream in self._streams:
+            stream.reset(now_ns)
+        return Due(values=[(s.spec.name, s.values) for s in self._streams if s.sends])
+
+    def breach(self, position: FloatArray) -> str:
+        """Which of `streamed_joints` would leave its range, else empty. Shape (M,)."""
+        at = 0
+        for stream in self._streams:
+            text = stream.breach(position[at : at + len(stream.joints)])
+            if text:
+                return text
+            at += len(stream.joints)
+        return ""
 
     def sample(self, mode: Mode, epoch: int, measured: FloatArray) -> CommandedSample:
         """What is commanded now.
@@ -263,8 +311,8 @@ class Execution:
         action[self.arm.columns] = setpoint.position
         for gripper, at in zip(self.grippers, measured, strict=True):
             action[gripper.column] = gripper.value_or(float(at))
-        for base in self._bases:
-            action[base.columns] = base.velocity
+        for stream in self._streams:
+            action[stream.columns] = stream.values
         reference = action.copy()
         reference[self.arm.columns] = setpoint.reference
         if plan is not None:
@@ -295,13 +343,21 @@ class Execution:
         self._in_force = None
         self._pending = []
         self._row_delay_ns = 0
-        self._ticks_to_window = 0
+        for pace in self._paces.values():
+            pace.hurry()
 
     def _row(self, setpoint: Setpoint, plan: Plan, latency_ns: int) -> float:
         """The row to send now to an output with its own latency."""
         ahead_ns = latency_ns - self.arm.latency_ns
         row = _stamp_row(setpoint, plan) + ahead_ns / (plan.dt_ns * setpoint.stretch)
         return max(0.0, row)
+
+    def _switch_ns(self, plan: Plan, now_ns: int) -> int:
+        """When the motion begins a plan: at the first instant of its grid from then on."""
+        next_tick_ns = self._tick_ns(now_ns) + self._period_ns
+        begin_ns = max(plan.valid_from_ns, plan.start_ns) + self._period_ns - 1 - self._origin_ns
+        begin_ns = self._origin_ns + begin_ns // self._period_ns * self._period_ns
+        return max(next_tick_ns, begin_ns)
 
     def _tick_ns(self, now_ns: int) -> int:
         """The last instant of the motion's grid at or before now."""

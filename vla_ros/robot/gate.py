@@ -26,6 +26,7 @@ class Gate:
         owners: Who has the robot, if it is not ours.
         stop_reason: Kind of the stop that holds the robot, else ``none``.
         stop_text: What, expected, got, what to do; empty without a stop.
+        hindrance: Why commands would not be followed, else empty.
     """
 
     def __init__(self, *, epoch: int, enabled: bool, dry_run: bool, owners: Owners) -> None:
@@ -35,6 +36,7 @@ class Gate:
         self.owners = owners
         self.stop_reason: StopReason = "none"
         self.stop_text = ""
+        self.hindrance = ""
 
     @property
     def epoch(self) -> int:
@@ -54,7 +56,7 @@ class Gate:
     @property
     def closed(self) -> bool:
         """Whether nothing of ours may move the robot."""
-        return self.stopped or bool(self.external) or not self.enabled
+        return self.stopped or bool(self.external or self.hindrance) or not self.enabled
 
     def raise_epoch(self) -> None:
         """Make everything computed so far worthless."""
@@ -77,6 +79,8 @@ class Gate:
             text = f"'{self.external}' commands the robot; wait until it gives it back"
         elif not self.enabled:
             text = "the robot is not enabled; call enable first"
+        elif self.hindrance:
+            text = f"the robot's side is not ready ({self.hindrance}); wait, or mend that"
         else:
             return None
         return Refusal(reason="mode", text=f"{what} refused: {text}")

@@ -54,4 +54,5 @@ def values_of(report: BridgeReport) -> dict[str, str | int | float | bool]:
         "control periods late": report.deadline_misses,
         "chunks accepted": report.chunks_accepted,
         "chunks refused": report.chunks_refused,
+        **{f"limits of {o.name}": "none" for o in report.outputs if not o.limited},
     }

@@ -117,6 +117,12 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
             limits[joint] = merge_limits(joint, joints, spec.limits.get(joint))
         except UrdfError as error:
             problems.append(f"{file.where(['limits', joint])}: {error}")
+    problems += [
+        f"{file.where(['limits', joint])}: joint '{joint}' has no limit for effort; add it"
+        for output in spec.outputs
+        for joint in output.joints
+        if output.controller == "forward_effort" and joint in limits and not limits[joint].effort
+    ]
     for i, output in enumerate(spec.outputs):
         problems += [
             f"{file.where(['outputs', i, field])}: {value} is outside the limits of "

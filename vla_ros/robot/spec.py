@@ -21,6 +21,7 @@ from vla_ros.robot.spec_outputs import (
     ActionSliceSpec,
     JointLimits,
     OutputSpec,
+    rate_problems,
     slice_problems,
 )
 from vla_ros.robot.spec_safety import EStopSpec, OwnersSpec, WatchdogSpec
@@ -62,11 +63,6 @@ class RatesSpec(Strict):
     def control_period_ns(self) -> int:
         """Time between control ticks."""
         return to_ns(1.0 / self.control_hz)
-
-    @property
-    def window_ticks(self) -> int:
-        """Control ticks from one trajectory window to the next."""
-        return max(1, round(self.control_hz / self.window_hz))
 
     @property
     def lookahead_ns(self) -> int:
@@ -135,6 +131,8 @@ class RobotSpec(Strict):
                 problems.append(f"output '{output.name}' executes two slices; give each its own")
             used.add(output.name)
             problems += slice_problems(part, output)
+            rates = self.rates
+            problems += rate_problems(part, output, rates.control_hz, rates.lookahead_s)
         problems += [
             f"output '{name}' executes no action slice; remove it or name it in action"
             for name in outputs

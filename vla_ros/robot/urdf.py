@@ -1,7 +1,8 @@
 """Joint limits from a URDF, merged with the robot file's: the tighter one wins.
 
-A URDF knows position and velocity limits (http://wiki.ros.org/urdf/XML/joint); acceleration and
-jerk come from the robot file. The soft limits of ``safety_controller`` are position limits too.
+A URDF knows position, velocity and effort limits (http://wiki.ros.org/urdf/XML/joint);
+acceleration and jerk come from the robot file. The soft limits of ``safety_controller`` are
+position limits too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class UrdfJoint:
         name: its name.
         kind: revolute, continuous or prismatic.
         mimics: the joint it follows, if any; such a joint cannot be commanded.
-        limits: position limits (none for continuous joints) and velocity.
+        limits: position limits (none for continuous joints), velocity and effort.
     """
 
     name: str
@@ -121,6 +122,7 @@ def _tighter(joint: str, one: JointLimits, other: JointLimits) -> JointLimits:
         velocity=min(both("velocity"), default=None),
         acceleration=min(both("acceleration"), default=None),
         jerk=min(both("jerk"), default=None),
+        effort=min(both("effort"), default=None),
     )
 
 
@@ -129,9 +131,10 @@ def _joint(name: str, kind: str, element: ET.Element) -> UrdfJoint:
     limit, safety = element.find("limit"), element.find("safety_controller")
     values: dict[str, float] = {}
     if limit is not None:
-        velocity = _number(name, limit, "velocity")
-        if velocity:
-            values["velocity"] = velocity
+        for field in ("velocity", "effort"):
+            value = _number(name, limit, field)
+            if value and value > 0.0:
+                values[field] = value
         if kind != "continuous":
             values["lower"] = _number(name, limit, "lower") or 0.0
             values["upper"] = _number(name, limit, "upper") or 0.0

@@ -159,6 +159,8 @@ def test_an_output_that_runs_on_needs_on_host_loss(
         names = ["base_x", "base_yaw"]
     else:
         names = ["shoulder", "wheel"]
+        for joint in names:
+            content["limits"][joint]["effort"] = 20
     content["outputs"][0] = output
     content["action"][0] = {"name": "base", "kind": kind, "names": names, "output": "base"}
     if twist:

@@ -1,6 +1,8 @@
-"""What the commander reports -> vla_ros_msgs/BridgeStatus; base velocities -> Twist."""
+"""What the commander reports -> vla_ros_msgs/BridgeStatus; velocities -> Twist."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from geometry_msgs.msg import Twist, TwistStamped
 from vla_ros_msgs.msg import BridgeStatus, OutputStatus
@@ -54,15 +56,17 @@ def status_msg(report: BridgeReport, now_ns: int, last_refusal: str) -> BridgeSt
     )
 
 
-def twist_msg(velocity: tuple[float, float, float]) -> Twist:
-    """Twist of x [m/s], y [m/s] and yaw [rad/s]."""
+def twist_msg(velocity: Mapping[str, float]) -> Twist:
+    """Twist of x, y, z [m/s], roll, pitch, yaw [rad/s]; axes that are not named are zero."""
     message = Twist()
-    message.linear.x, message.linear.y, message.angular.z = velocity
+    for vector, axes in (
+        (message.linear, ("x", "y", "z")),
+        (message.angular, ("roll", "pitch", "yaw")),
+    ):
+        vector.x, vector.y, vector.z = (velocity.get(axis, 0.0) for axis in axes)
     return message
 
 
-def twist_stamped_msg(
-    velocity: tuple[float, float, float], now_ns: int, frame_id: str
-) -> TwistStamped:
-    """TwistStamped of x [m/s], y [m/s] and yaw [rad/s] in the base frame."""
+def twist_stamped_msg(velocity: Mapping[str, float], now_ns: int, frame_id: str) -> TwistStamped:
+    """TwistStamped of `twist_msg`'s axes in a frame."""
     return TwistStamped(header=header(now_ns, frame_id), twist=twist_msg(velocity))
