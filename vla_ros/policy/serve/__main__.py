@@ -16,6 +16,7 @@ from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import Policy
 from vla_ros.policy.remote.load import TOKEN
 from vla_ros.policy.serve.command import read_token, serve
+from vla_ros.policy.serve.fleet import Fleet, FleetConfig
 from vla_ros.policy.serve.server import ServeConfig, ServeError
 
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             limit_s=options.limit_s,
             max_wait_s=options.max_wait_s,
             max_robots=options.max_robots,
+            keys=options.keys,
         )
         return serve(lambda: _load(options), config, _say)
     except VlaError as error:
@@ -56,6 +58,16 @@ def _serve_in(python: Path, arguments: Sequence[str]) -> NoReturn:
 
 
 def _load(options: argparse.Namespace) -> Policy:
+    if options.policy is not None and options.ray_replicas is not None:
+        return Fleet(
+            options.policy,
+            FleetConfig(
+                replicas=options.ray_replicas,
+                max_wait_s=options.max_wait_s,
+                device=options.device,
+                threads=options.threads,
+            ),
+        )
     if options.policy is not None:
         from vla_ros.policy.load import load_policy
 
@@ -96,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     policy.add_argument("--about", type=Path, help="with --lerobot: file with names and timing")
     policy.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:0, ...")
     policy.add_argument("--threads", type=int, help="CPU threads of the model")
+    policy.add_argument(
+        "--ray-replicas",
+        type=int,
+        help="with --policy: so many copies of it on Ray Serve, here or in the cluster that "
+        "RAY_ADDRESS names",
+    )
     network = parser.add_argument_group("the network")
     network.add_argument(
         "--host",
@@ -111,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     network.add_argument("--certificate", type=Path, help="PEM certificate: wss:// for ws://")
     network.add_argument("--key", type=Path, help="PEM private key of the certificate")
     robots = parser.add_argument_group("the robots")
+    robots.add_argument(
+        "--keys", type=Path, help="file that says what openpi clients call cameras, state, actions"
+    )
     robots.add_argument(
         "--max-robots",
         type=int,

@@ -2,7 +2,8 @@
 
 A policy that can compute several answers at once says so by `BatchPolicy`. A batch is closed when
 it is full, when every connected robot is in it, or when its first request has waited long
-enough: a robot alone never waits.
+enough: a robot alone never waits. A `ParallelPolicy`, such as a fleet of replicas that batch among
+themselves, is given single requests by several threads.
 """
 
 from __future__ import annotations
@@ -42,6 +43,33 @@ class BatchPolicy(Policy, Protocol):
         ...
 
 
+@runtime_checkable
+class ParallelPolicy(Policy, Protocol):
+    """A policy that may be called by several threads at once."""
+
+    @property
+    def parallel(self) -> int:
+        """Most calls at once."""
+        ...
+
+
+def answer_all(policy: Policy, requests: Sequence[PolicyRequest]) -> list[Actions | Exception]:
+    """Every request's answer, or the reason why it alone has none."""
+    if len(requests) > 1 and isinstance(policy, BatchPolicy):
+        try:
+            return list(policy.infer_batch(requests))
+        except Exception:  # one of them is bad: each alone, so that only that one fails
+            pass
+    return [_answer(policy, request) for request in requests]
+
+
+def _answer(policy: Policy, request: PolicyRequest) -> Actions | Exception:
+    try:
+        return policy.infer(request)
+    except Exception as error:
+        return error
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answer:
     """A chunk and how it was made.
@@ -70,7 +98,7 @@ class Batcher:
     """The queue, and the loop that empties it.
 
     Args:
-        policy: Only the loop's thread calls it.
+        policy: Only the loop's threads call it.
         robots: How many robots are connected now.
         max_wait_s: Longest time that a request waits for others, in [s].
         metrics: Where batch sizes and times are counted.
@@ -85,14 +113,15 @@ class Batcher:
         self._metrics = metrics
         self._max_batch = policy.max_batch if isinstance(policy, BatchPolicy) else 1
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="policy")
+        self._threads = policy.parallel if isinstance(policy, ParallelPolicy) else 1
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="policy")
         self._open: set[asyncio.Future[Answer]] = set()
-        self._began: float | None = None
+        self._began: set[float] = set()
 
     def busy_s(self) -> float:
-        """How long the policy has worked on the batch in hand, in [s]; 0 when it rests."""
-        began = self._began
-        return 0.0 if began is None else time.monotonic() - began
+        """How long the policy has worked on the oldest batch in hand, in [s]; 0 when it rests."""
+        now = time.monotonic()
+        return now - min(self._began, default=now)
 
     async def infer(self, request: PolicyRequest) -> Answer:
         """Wait for the answer to one request; one given up while it waits is never worked on.
@@ -113,14 +142,17 @@ class Batcher:
     async def run(self) -> None:
         """Work until cancelled."""
         try:
-            while True:
-                batch = [w for w in await self._collect() if not w.answer.done()]
-                if batch:
-                    await self._work(batch)
+            await asyncio.gather(*(self._work_on() for _ in range(self._threads)))
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
             for answer in tuple(self._open):
                 answer.set_exception(Stopping("the server is being stopped"))
+
+    async def _work_on(self) -> None:
+        while True:
+            batch = [w for w in await self._collect() if not w.answer.done()]
+            if batch:
+                await self._work(batch)
 
     async def _collect(self) -> list[_Waiting]:
         batch = [await self._queue.get()]
@@ -134,9 +166,10 @@ class Batcher:
         return batch
 
     async def _work(self, batch: list[_Waiting]) -> None:
-        self._began = began = time.monotonic()
-        results = await self.call(lambda: self._infer([w.request for w in batch]))
-        self._began = None
+        began = time.monotonic()
+        self._began.add(began)
+        results = await self.call(lambda: answer_all(self._policy, [w.request for w in batch]))
+        self._began.remove(began)
         infer_s = time.monotonic() - began
         self._metrics.batch(len(batch), infer_s)
         for waiting, result in zip(batch, results, strict=True):
@@ -153,17 +186,3 @@ class Batcher:
                         batch=len(batch),
                     )
                 )
-
-    def _infer(self, requests: list[PolicyRequest]) -> list[Actions | Exception]:
-        if len(requests) > 1 and isinstance(self._policy, BatchPolicy):
-            try:
-                return list(self._policy.infer_batch(requests))
-            except Exception:  # one of them is bad: each alone, so that only that one fails
-                pass
-        return [self._alone(request) for request in requests]
-
-    def _alone(self, request: PolicyRequest) -> Actions | Exception:
-        try:
-            return self._policy.infer(request)
-        except Exception as error:
-            return error
