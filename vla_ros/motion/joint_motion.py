@@ -264,6 +264,10 @@ class JointMotion:
         )
         return window
 
+    def position_at(self, t_ns: int) -> FloatArray:
+        """What will be commanded at an instant, should nothing more be asked for. Shape (N,)."""
+        return self._line.states(np.array([t_ns]))[0, 0]
+
     def brake_path(self, now_ns: int) -> FloatArray:
         """Positions from now on, should a stop be asked for one period from now. Shape (n, N)."""
         self._seen(now_ns)

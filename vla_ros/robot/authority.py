@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from vla_ros.robot.workspace import Workspace
 
 
+def _execution_of(spec: RobotSpec, hash_: int, urdf: str | None) -> Execution:
+    if not spec.pose_slices:
+        return Execution(spec, hash_)
+    from vla_ros.robot.pose_execution import PoseExecution  # mink only where it is used
+
+    return PoseExecution(spec, hash_, urdf)
+
+
 class Authority:
     """Everything that decides whether the robot may move, not where to.
 
@@ -36,10 +44,12 @@ class Authority:
         dry_run: Compute everything, send nothing.
         epoch: First epoch; must differ from those of an earlier process, so a node draws it.
         workspace: Bounds in task space; must be given where the robot file has them.
+        urdf: Text of the URDF; must be given where the robot is told poses.
 
     Raises:
         OutputError: The robot file has an output that cannot be driven, or a workspace that was
             not given.
+        KinematicsError: The robot is told poses that its joints do not decide.
     """
 
     def __init__(
@@ -50,6 +60,7 @@ class Authority:
         dry_run: bool = False,
         epoch: int = 1,
         workspace: Workspace | None = None,
+        urdf: str | None = None,
     ) -> None:
         if (spec.workspace is None) != (workspace is None):
             raise OutputError(
@@ -65,7 +76,7 @@ class Authority:
             owners=Owners(spec.owners.priorities),
         )
         hash_ = spec_hash(spec)
-        self._execution = Execution(spec, hash_)
+        self._execution = _execution_of(spec, hash_, urdf)
         self._runs = Runs(spec, hash_, self._execution)
         arm = self._execution.arm.names
         watched = arm + tuple(g.joint for g in self._execution.grippers)

@@ -40,12 +40,23 @@ class Commander(Authority):
         dry_run: bool = False,
         epoch: int = 1,
         workspace: Workspace | None = None,
+        urdf: str | None = None,
     ) -> None:
         super().__init__(
-            spec, start_enabled=start_enabled, dry_run=dry_run, epoch=epoch, workspace=workspace
+            spec,
+            start_enabled=start_enabled,
+            dry_run=dry_run,
+            epoch=epoch,
+            workspace=workspace,
+            urdf=urdf,
         )
         self._last_sent_ns: dict[str, int] = {}
         self._reported: tuple[object, ...] | None = None
+
+    @property
+    def remark(self) -> str:
+        """What is not executed of the last plan and why; empty where all is."""
+        return self._execution.remark
 
     def report(self, now_ns: int) -> BridgeReport:
         """Its state, for BridgeStatus.msg."""

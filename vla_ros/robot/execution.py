@@ -50,6 +50,7 @@ class Execution:
         arm: Where the position columns go.
         grippers: One for each gripper slice.
         setpoint: The last setpoint; None before the first `restart`.
+        remark: What was not executed of the last plan and why; empty where all is.
 
     Raises:
         OutputError: The robot file has an output that cannot be driven.
@@ -69,6 +70,7 @@ class Execution:
         self._motion = self.arm.motion(spec)
         self._others = np.setdiff1d(np.arange(self._space.dim), self.arm.columns)
         self.setpoint: Setpoint | None = None
+        self.remark = ""
         self._in_force: Plan | None = None
         self._pending: list[tuple[int, Plan]] = []
         self._origin_ns = 0

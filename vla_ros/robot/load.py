@@ -139,6 +139,14 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
             for joint, value in positions.items()
             if joint in limits and not _inside(value, limits[joint])
         ]
+    if spec.pose_slices and not problems:
+        from vla_ros.robot.kinematics import KinematicsError  # MuJoCo only where it is used
+        from vla_ros.robot.pose_execution import pose_columns_of
+
+        try:
+            pose_columns_of(spec.model_copy(update={"limits": limits}), text)
+        except KinematicsError as error:
+            problems.append(f"{file.where(['action'])}: {error}")
     if spec.workspace is not None and not problems:
         from vla_ros.robot.kinematics import KinematicsError  # MuJoCo only where it is used
         from vla_ros.robot.workspace import workspace_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vla_ros.chunks import Fence, Plan, Refusal
+from vla_ros.motion import MotionRefused
 from vla_ros.robot.execution import Execution
 from vla_ros.robot.spec import RobotSpec
 from vla_ros.robot.watchdogs import Alarm, PlanWatch
@@ -77,7 +78,10 @@ class Runs:
         refusal = self._fence.judge(plan, now_ns)
         if refusal is not None:
             return refusal
-        step, joint = self._execution.first_step(plan, now_ns)
+        try:
+            step, joint = self._execution.first_step(plan, now_ns)
+        except MotionRefused as error:
+            return Refusal(reason="motion", text=f"chunk {plan.seq}: {error}")
         if step <= self._max_first_step:
             return None
         return Refusal(

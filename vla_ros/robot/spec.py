@@ -24,8 +24,9 @@ from vla_ros.robot.spec_outputs import (
     rate_problems,
     slice_problems,
 )
+from vla_ros.robot.spec_pose import PoseSliceSpec, joint_slice, parts_of
 from vla_ros.robot.spec_safety import EStopSpec, OwnersSpec, WatchdogSpec
-from vla_ros.robot.spec_state import StateSpec
+from vla_ros.robot.spec_state import Part, StateSpec
 from vla_ros.robot.spec_streams import CameraSpec
 from vla_ros.robot.spec_workspace import WorkspaceSpec
 from vla_ros.spaces import STATE_ANCHOR, VectorSpace
@@ -41,6 +42,7 @@ __all__ = [
     "JointLimits",
     "OutputSpec",
     "OwnersSpec",
+    "PoseSliceSpec",
     "RatesSpec",
     "RobotSpec",
     "SmoothingSpec",
@@ -81,6 +83,9 @@ class SmoothingSpec(Strict):
     noise_rad: NonNegative = 0.0
 
 
+_Slice = Annotated[ActionSliceSpec | PoseSliceSpec, Field(discriminator="kind")]
+
+
 class RobotSpec(Strict):
     """One robot, as its file and URDF describe it."""
 
@@ -90,7 +95,7 @@ class RobotSpec(Strict):
     anchor: Name
     cameras: tuple[CameraSpec, ...] = ()
     state: StateSpec
-    action: Annotated[tuple[ActionSliceSpec, ...], Field(min_length=1)]
+    action: Annotated[tuple[_Slice, ...], Field(min_length=1)]
     outputs: Annotated[tuple[OutputSpec, ...], Field(min_length=1)]
     limits: dict[Name, JointLimits] = Field(default_factory=dict)
     rates: RatesSpec = RatesSpec()
@@ -112,7 +117,7 @@ class RobotSpec(Strict):
             *_repeats("output", [output.name for output in self.outputs]),
             *_repeats("action slice", [part.name for part in self.action]),
             *_repeats("state element", self.state.names),
-            *_repeats("action element", [n for part in self.action for n in part.names]),
+            *_repeats("action element", [n for _, _, names in self.action_parts for n in names]),
         ]
         anchors = [*(camera.key for camera in self.cameras), STATE_ANCHOR]
         if self.anchor not in anchors:
@@ -130,6 +135,7 @@ class RobotSpec(Strict):
             if output.name in used:
                 problems.append(f"output '{output.name}' executes two slices; give each its own")
             used.add(output.name)
+            part = joint_slice(part, output)
             problems += slice_problems(part, output)
             rates = self.rates
             problems += rate_problems(part, output, rates.control_hz, rates.lookahead_s)
@@ -138,6 +144,14 @@ class RobotSpec(Strict):
             for name in outputs
             if name not in used
         ]
+        problems += [
+            f"posture '{part.posture}' of action slice '{part.name}' is no pose; expected one of "
+            f"{', '.join(self.poses) or 'poses, which has none'}"
+            for part in self.pose_slices
+            if part.posture is not None and part.posture not in self.poses
+        ]
+        if self.pose_slices and self.urdf is None:
+            problems.append(f"action slice '{self.pose_slices[0].name}' (pose) needs a urdf")
         known = {*self.state.names, *(j for o in self.outputs if not o.is_twist for j in o.joints)}
         problems += [
             f"limits of '{joint}', which no state or output has: {', '.join(sorted(known))}"
@@ -160,7 +174,22 @@ class RobotSpec(Strict):
 
     def action_space(self) -> VectorSpace:
         """Meaning of the action vector."""
-        return VectorSpace.of(*((part.name, part.kind, part.names) for part in self.action))
+        return VectorSpace.of(*self.action_parts)
+
+    @property
+    def action_parts(self) -> tuple[Part, ...]:
+        """The slices of the action vector."""
+        return tuple(part for slice_ in self.action for part in parts_of(slice_))
+
+    @property
+    def pose_slices(self) -> tuple[PoseSliceSpec, ...]:
+        """The slices that are poses of links."""
+        return tuple(part for part in self.action if isinstance(part, PoseSliceSpec))
+
+    def in_joints(self) -> RobotSpec:
+        """The same robot told the positions of its joints where it is told poses."""
+        slices = tuple(joint_slice(part, self.output(part.output)) for part in self.action)
+        return self.model_copy(update={"action": slices})
 
     def camera(self, key: str) -> CameraSpec:
         """The camera with this key; ``KeyError`` where there is none."""
@@ -194,7 +223,8 @@ class RobotSpec(Strict):
         from vla_ros.motion import MotionLimits  # keeps Ruckig out of the observer
 
         if joints is None:
-            joints = [n for part in self.action if part.kind == "position" for n in part.names]
+            slices = self.in_joints().action
+            joints = [n for part in slices if part.kind == "position" for n in part.names]
         rows = [self.limits[joint] for joint in joints]
 
         def column(field: str, none: float = np.nan) -> npt.NDArray[np.float64]:

@@ -68,15 +68,18 @@ class PoseSliceSpec(Strict):
             (f"{self.name}_rotation", kinds[1], names[3:]),
         )
 
-    def in_joints(self, output: OutputSpec) -> ActionSliceSpec:
-        """The slice of joint positions that is executed in its place."""
-        return ActionSliceSpec(
-            name=self.name, kind="position", names=output.joints, output=self.output
-        )
-
 
 def parts_of(part: ActionSliceSpec | PoseSliceSpec) -> tuple[Part, ...]:
     """A slice of the robot file as slices of the action vector."""
     if isinstance(part, PoseSliceSpec):
         return part.parts
     return ((part.name, part.kind, part.names),)
+
+
+def joint_slice(part: ActionSliceSpec | PoseSliceSpec, output: OutputSpec) -> ActionSliceSpec:
+    """The slice that is executed: in the place of a pose the positions of its output's joints."""
+    if isinstance(part, PoseSliceSpec):
+        return ActionSliceSpec(
+            name=part.name, kind="position", names=output.joints, output=part.output
+        )
+    return part

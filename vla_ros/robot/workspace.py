@@ -97,7 +97,8 @@ def workspace_of(spec: RobotSpec, urdf: str | None) -> Workspace | None:
         return None
     if urdf is None:
         raise KinematicsError("a workspace needs the robot's URDF; name it under urdf")
-    joints = [name for part in spec.action if part.kind == "position" for name in part.names]
+    slices = spec.in_joints().action
+    joints = [name for part in slices if part.kind == "position" for name in part.names]
     return Workspace(spec.workspace, Kinematics(urdf, joints, spec.base_frame))
 
 
