@@ -70,11 +70,14 @@ def doctor(
         str, typer.Option(help="Robot file: a path, or a name in share/vla_ros/config/robots.")
     ] = "sim_arm",
     seconds: Annotated[float, typer.Option(help="How long to listen.", min=0.5)] = 3.0,
+    policy: Annotated[
+        str, typer.Option(help="Checkpoint whose training data the state is compared with.")
+    ] = "",
 ) -> None:
     """Is everything up, at what rate, and how old is what arrives?"""
     from vla_ros.cli.doctor import doctor as run
 
-    raise typer.Exit(run(robot, seconds))
+    raise typer.Exit(run(robot, seconds, policy))
 
 
 @app.command("calibrate-latency", rich_help_panel=ON_ROBOT)

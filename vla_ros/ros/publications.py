@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 
 def publication_problem(node: Node, topic: str, message: type[Any]) -> str | None:
@@ -24,9 +26,31 @@ def publication_problem(node: Node, topic: str, message: type[Any]) -> str | Non
             hint = "mend the camera's transport (raw or compressed) in the robot file"
         return f"{name} carries {', '.join(there)}, but {wanted} is expected: {hint}"
     if len(offers) > 1:
-        nodes = ", ".join(sorted(f"{o.node_namespace.rstrip('/')}/{o.node_name}" for o in offers))
+        nodes = ", ".join(sorted(_node_of(offer) for offer in offers))
         return f"{name} has {len(offers)} publishers ({nodes}): stop all but one"
     return None
+
+
+def qos_problem(node: Node, topic: str) -> str | None:
+    """Which subscriber of a topic gets nothing because it asks for more than is offered, or None.
+
+    Foreign nodes that read our topics decide for themselves what they ask for, and DDS keeps silent
+    where that does not fit.
+    """
+    name = node.resolve_topic_name(topic)
+    for offer in node.get_publishers_info_by_topic(name):
+        for request in node.get_subscriptions_info_by_topic(name):
+            fit, why = qos_check_compatible(offer.qos_profile, request.qos_profile)
+            if fit == QoSCompatibility.ERROR:
+                return (
+                    f"{_node_of(request)} asks for more on {name} than {_node_of(offer)} offers "
+                    f"({why.rstrip(';. ')}), so nothing comes through: mend the QoS of one of them"
+                )
+    return None
+
+
+def _node_of(endpoint: TopicEndpointInfo) -> str:
+    return f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"
 
 
 def type_name(message: type[Any]) -> str:

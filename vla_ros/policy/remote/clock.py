@@ -10,6 +10,8 @@ from collections import deque
 from dataclasses import dataclass
 
 KEEP = 16
+SAME_CLOCK_S = 0.01
+"""Clocks so close are one; NTP keeps hosts of one network within some ms."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,23 @@ class ClockSample:
             offset_ns=((received_ns - asked_ns) + (sent_ns - answered_ns)) // 2,
             round_trip_ns=(answered_ns - asked_ns) - (sent_ns - received_ns),
         )
+
+
+def clock_problem(offset_s: float, round_trip_s: float) -> str | None:
+    """What is wrong with the clock of a policy's host, in words, or None.
+
+    Args:
+        offset_s: Its clock minus ours.
+        round_trip_s: Of the trip that told; the offset is wrong by at most half of it.
+    """
+    unsure_s = 0.5 * round_trip_s
+    if abs(offset_s) - unsure_s <= SAME_CLOCK_S:
+        return None
+    where = "ahead of" if offset_s > 0 else "behind"
+    return (
+        f"the policy server's clock is {abs(offset_s):.3f} s {where} ours (± {unsure_s:.3f} s), so "
+        "its logs cannot be laid beside ours: let chrony keep the clocks of both hosts"
+    )
 
 
 class ClockCheck:
