@@ -27,6 +27,8 @@ from vla_ros.spaces.vectors import VectorSpace
 
 FloatArray = npt.NDArray[np.float64]
 
+SHORTEST_RAMP_NS = 100_000_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class BlendWeights:
@@ -119,8 +121,11 @@ def new_share(
     """
     left_ns = old_end_ns - due_ns
     if weights.kind == "linear":
-        ramp_ns = max(1, min(weights.ramp_ns, old_end_ns - from_ns))
-        share = np.clip((due_ns - from_ns) / ramp_ns, 0.0, 1.0)
+        # Where little of the old plan is left, the ramp begins before the takeover: the rows there
+        # are not executed, but the curve through all rows would feel a step.
+        ramp_ns = min(weights.ramp_ns, max(old_end_ns - from_ns, SHORTEST_RAMP_NS))
+        begin_ns = min(from_ns, old_end_ns - ramp_ns)
+        share = np.clip((due_ns - begin_ns) / max(ramp_ns, 1), 0.0, 1.0)
     elif weights.kind == "average":
         share = 1.0 - (1.0 - weights.share) * _fading(left_ns, weights.ramp_ns)
     else:

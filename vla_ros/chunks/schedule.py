@@ -7,7 +7,7 @@ from typing import Literal
 
 from vla_ros.chunks.plan import Plan
 
-LANDING_NS = 120_000_000  # how long before its end a plan may begin to slow down
+LANDING_NS = 100_000_000  # how long before its end a plan may have begun to slow down visibly
 
 Joining = Literal["sync", "blend", "ensemble", "rtc"]
 

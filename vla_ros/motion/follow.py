@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vla_ros.motion.curve import Curve, bend_inside
 from vla_ros.motion.guard import stoppable, violation
-from vla_ros.motion.landing import land, landing_time
+from vla_ros.motion.landing import land, slowing_for
 from vla_ros.motion.limits import FloatArray, MotionLimits, MotionRefused
 from vla_ros.motion.pose import SHORTEST_PERIODS
 from vla_ros.motion.ruckig_moves import Mover
@@ -29,6 +29,7 @@ from vla_ros.motion.setpoint import LIMITED_POSITION
 from vla_ros.motion.timeline import Piece, Segment
 
 FADE_FACTORS = (1.0, 1.5, 2.25)
+LANDING_FACTORS = (1.0, 1.2, 1.5, 2.25)
 SLOWER = ((1.0, 0.15), (1.1, 0.3), (1.5, 0.3), (2.0, 0.3))  # factor, reach of slowing down in [s]
 SCALE_MARGIN = 1.01
 REJOIN_STEP_S = 0.03
@@ -183,9 +184,9 @@ class Follower:
         duration_s = planned_s if pace is None else pace.duration_s
         jerk = (timed.samples[2, 1] - timed.samples[2, 0]) / self.period_s
         flown = timed.part(slice(1, None))
-        slow_s = landing_time(flown.samples, self.period_s, self.limits)
-        for factor in FADE_FACTORS if slow_s else ():
-            begin, time = land(duration_s, factor * slow_s, self.period_s)
+        slowing = slowing_for(flown.samples, self.period_s, self.limits)
+        for factor in LANDING_FACTORS if slowing else ():
+            begin, time = land(duration_s, slowing.longer(factor), self.period_s)
             landed = self._timed(curve, first_row, pace, time)
             if not violation(landed.samples, self.period_s, self.limits):
                 landed.samples[1:, -1] = 0.0

@@ -52,7 +52,7 @@ class JointMotion:
         period_ns: int,
         *,
         smoothing_noise_rad: float = 0.0,
-        fade_ns: int = 220_000_000,
+        fade_ns: int = 150_000_000,
         max_stretch: float = 4.0,
     ) -> None:
         self.limits = limits

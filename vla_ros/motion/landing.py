@@ -9,6 +9,9 @@ Axis letters: N joints, n samples.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from vla_ros.motion.guard import stop_extent
@@ -17,15 +20,45 @@ from vla_ros.motion.limits import FloatArray, MotionLimits
 AT_REST = 1e-4
 LAST_S = 0.3
 ROOM = 1.1
-# Largest first and second derivative of the smooth step.
-_STEEPEST, _MOST_BENT = 1.875, 5.78
 
 
-def landing_time(samples: FloatArray, period_s: float, limits: MotionLimits) -> float:
-    """How long the slowing down should take, in [s]; 0 where the plan ends at rest.
+@dataclass(frozen=True, kw_only=True)
+class Slowing:
+    """How planned time comes to a stop: jerk, deceleration, jerk, the quickest way there is.
 
-    The time in which the last speeds can be taken away within the limits, where the path asks for
-    nothing besides.
+    Attributes:
+        duration_s: In [s]; half as much of planned time passes during it.
+        rounding: The part of it, at each end, in which the deceleration builds up. At most 0.5.
+    """
+
+    duration_s: float
+    rounding: float
+
+    def longer(self, factor: float) -> Slowing:
+        """The same, ``factor`` times as long."""
+        return replace(self, duration_s=self.duration_s * factor)
+
+    def time(self, t_s: FloatArray) -> FloatArray:
+        """Planned time since it began in [s], its rate and the change of its rate. Shape (3, n)."""
+        f = self.rounding
+        u = np.minimum(t_s / self.duration_s, 1.0)
+        near = np.minimum(u, 1.0 - u)  # the second half mirrors the first
+        ramp, steady = np.minimum(near, f), np.maximum(near - f, 0.0)
+        peak = 1.0 / (1.0 - f)
+        lost = peak * (ramp**2 / (2.0 * f) + steady)
+        behind = peak * (ramp**3 / (6.0 * f) + steady * (f + steady) / 2.0)
+        second = u > 0.5
+        planned = np.where(second, 0.5 - behind, near - behind)
+        rate = np.where(second, lost, 1.0 - lost)
+        change = -peak * ramp / (f * self.duration_s)
+        return np.stack([planned * self.duration_s, rate, change])
+
+
+def slowing_for(samples: FloatArray, period_s: float, limits: MotionLimits) -> Slowing | None:
+    """The quickest way to slow down at the end of a plan; None where it ends at rest.
+
+    The last speeds are taken away within the limits, with some room for what the path asks for
+    besides.
 
     Args:
         samples: Position, velocity, acceleration of the plan. Shape (3, n, N).
@@ -35,32 +68,33 @@ def landing_time(samples: FloatArray, period_s: float, limits: MotionLimits) -> 
     last = samples[:, -1]
     low, high = stop_extent(last, limits)
     if max((high - last[0]).max(), (last[0] - low).max()) < AT_REST:
-        return 0.0
+        return None
     speed = np.abs(samples[1, -max(1, round(LAST_S / period_s)) :]).max(axis=0)
-    time_s = np.maximum(
-        _STEEPEST * speed / limits.acceleration, np.sqrt(_MOST_BENT * speed / limits.jerk)
-    )
-    return ROOM * float(time_s.max())
+    if not speed.any():
+        return None
+    # Unit speed is lost at 1 / (duration - ramp), and that builds up within the ramp.
+    steady_s = float((speed / limits.acceleration).max())
+    square_s2 = float((speed / limits.jerk).max())
+    ramp_s = max(min(square_s2 / steady_s, math.sqrt(square_s2)), period_s)
+    duration_s = max(steady_s + ramp_s, 2.0 * ramp_s)
+    return Slowing(duration_s=ROOM * duration_s, rounding=ramp_s / duration_s)
 
 
-def land(duration_s: float, landing_s: float, period_s: float) -> tuple[int, FloatArray]:
+def land(duration_s: float, slowing: Slowing, period_s: float) -> tuple[int, FloatArray]:
     """Where the slowing down begins, and planned time from there on until it stands still.
 
     Args:
         duration_s: The plan's duration, in [s]; where planned time stops.
-        landing_s: Duration of the slowing down, in [s]; up to a period more is taken so that the
-            plan is left at a sample.
+        slowing: How; up to two periods more are taken so that the plan is left at a sample.
         period_s: In [s].
 
     Returns:
         Index of the sample at which it begins, and planned time in [s], its rate and the change of
         its rate at that sample and each period after. Shape (3, n).
     """
-    begin = max(0, int((duration_s - 0.5 * landing_s) / period_s + 1e-9))
-    landing_s = 2.0 * (duration_s - begin * period_s)
-    count = int(np.ceil(landing_s / period_s - 1e-9))
-    u = np.minimum(np.arange(count + 1) * period_s / landing_s, 1.0)
-    # 1 minus the smooth step 10 u^3 - 15 u^4 + 6 u^5, its integral and its derivative.
-    planned = begin * period_s + landing_s * (u - u**4 * (2.5 - 3.0 * u + u**2))
-    rate = 1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
-    return begin, np.stack([planned, rate, -30.0 * (u * (1.0 - u)) ** 2 / landing_s])
+    begin = max(0, int((duration_s - 0.5 * slowing.duration_s) / period_s + 1e-9))
+    fitted = replace(slowing, duration_s=2.0 * (duration_s - begin * period_s))
+    count = int(np.ceil(fitted.duration_s / period_s - 1e-9))
+    time = fitted.time(np.arange(count + 1) * period_s)
+    time[0] += begin * period_s
+    return begin, time

@@ -110,6 +110,17 @@ def test_the_linear_share_grows_from_the_takeover_to_the_end_of_the_overlap():
     np.testing.assert_allclose(share, [0, 0, 0.5, 1, 1, 1])
 
 
+@pytest.mark.parametrize("left", [0.2, 1.0, 1.5])
+def test_the_linear_share_does_not_step_where_little_of_the_old_plan_is_left(left):
+    """It begins before the takeover: rows that are not executed still bend the curve."""
+    due, from_ns = np.arange(8, dtype=np.int64) * DT, 4 * DT
+    share = new_share(BlendWeights(), due, from_ns, from_ns + round(left * DT), *np.ones((2, 8)))
+    assert share[0] == 0.0
+    assert share[-1] == 1.0
+    assert np.diff(share).max() <= 0.5
+    assert share[4] >= 1.0 - left / 2.0
+
+
 def joined(values, weights, *, every_rows=0, rows=4) -> tuple[Plan, np.ndarray]:
     """Chunks of one value each, the next one ``every_rows`` later, each joined to those before."""
     current = counts = None

@@ -132,7 +132,7 @@ def test_a_run_is_slowed_down_where_chunks_would_end_before_their_successors_com
     t_ns = warm(run, takes_ns=300 * MS)
     job = ask(run, t_ns + 300 * MS)
     # From row 0: -30 ms until now, two answers of 310 ms and the landing, in 7 steps of 50 ms.
-    assert job.dt_ns == pytest.approx(DT * (2 * 310 - 30 + 120) / 350, rel=1e-6)
+    assert job.dt_ns == pytest.approx(DT * (2 * 310 - 30 + 100) / 350, rel=1e-6)
     plan = answer(run, job, 300 * MS)
     assert plan.end_ns >= job.inference_start_ns + 2 * 310 * MS
     assert "slower" in run.stats.concern
