@@ -18,7 +18,7 @@ from vla_ros.errors import VlaError
 from vla_ros.policy.first_look import FirstLook, checked_images, checked_state
 from vla_ros.policy.guidance import flow_guidance, joint_guidance
 from vla_ros.policy.models.flow import FlowGuidance
-from vla_ros.policy.models.prefix_expert import PrefixExpert, PrefixInputs
+from vla_ros.policy.models.prefix_expert import Prefix, PrefixExpert, PrefixInputs, Scene
 from vla_ros.policy.processors import Normaliser, RelativeActions, ZeroPadding
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import Prompt
@@ -154,6 +154,11 @@ class FlowPolicy:
         return self._spec
 
     @property
+    def state_in_words(self) -> bool:
+        """Whether the state is part of the prompt, so that `look` would see it, too."""
+        return self._model.state_in_words
+
+    @property
     def max_batch(self) -> int:
         """Most requests at once."""
         return MAX_BATCH
@@ -183,24 +188,32 @@ class FlowPolicy:
             GuidanceError: Their guidance differs in strength or Jacobian.
             VlaError: As `infer`, for any of them.
         """
-        processors = self._processors
-        states = [checked_state(request.observation, self._spec) for request in requests]
-        inputs, guidances = [], []
-        for request, state in zip(requests, states, strict=True):
-            normal = processors.state.apply(state).astype(np.float32)
-            self._first.check(normal)
-            images = checked_images(request.observation, self._spec)
-            one = processors.inputs(images, normal, request.prompt)
-            inputs.append(processors.contrasted(one, normal, request.prompt))
-            to_network = partial(processors.to_network, state=state)
-            guidances.append(flow_guidance(request.guidance, self._spec, to_network))
-        noise = [self._noise(request.seed) for request in requests]
+        inputs = [self._asked(request) for request in requests]
         asked = together([one for group in zip(*inputs, strict=True) for one in group])
-        chunks = self._sample(asked, torch.cat(noise), joint_guidance(guidances))
-        out = [processors.to_robot(c, s) for c, s in zip(chunks, states, strict=True)]
-        if not all(np.isfinite(actions).all() for actions in out):
-            raise FlowPolicyError("the network's answer holds NaN or infinity; nothing is sent")
-        return out
+        with torch.no_grad():
+            return self._answers(self._model.encode(self._there(asked)), requests)
+
+    def look(self, request: PolicyRequest) -> Scene:
+        """What images and prompt amount to, for `act`; the state has no part in it.
+
+        Raises:
+            VlaError: As `infer`.
+        """
+        with torch.no_grad():
+            return self._model.look(self._there(together(self._asked(request))))
+
+    def act(self, scene: Scene, request: PolicyRequest) -> npt.NDArray[np.float64]:
+        """The chunk for the state of a request and a scene of the same run. Shape (T, A).
+
+        Raises:
+            VlaError: As `infer`.
+        """
+        state = self._normal_state(request)
+        padded = torch.from_numpy(self._processors.state_padding.apply(state))[None]
+        padded = padded.expand(1 if self._processors.contrast is None else 2, -1)
+        with torch.no_grad():
+            prefix = self._model.feel(scene, padded.to(self._device))
+            return self._answers(prefix, [request])[0]
 
     def reset(self) -> None:
         """Look at the units of the next observation again."""
@@ -213,7 +226,8 @@ class FlowPolicy:
         state = np.zeros(len(spec.state_names), np.float32)
         inputs = self._processors.inputs(images, state, "warm up")
         asked = together(self._processors.contrasted(inputs, state, "warm up"))
-        self._sample(asked, self._noise(0), None)
+        with torch.no_grad():
+            self._sample(self._model.encode(self._there(asked)), self._noise(0), None)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -222,15 +236,44 @@ class FlowPolicy:
         generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
         return torch.randn((1, self._model.horizon, self._model.action_dim), generator=generator)
 
-    @torch.no_grad()
+    def _normal_state(self, request: PolicyRequest) -> npt.NDArray[np.float32]:
+        state = checked_state(request.observation, self._spec)
+        normal = self._processors.state.apply(state).astype(np.float32)
+        self._first.check(normal)
+        return normal
+
+    def _asked(self, request: PolicyRequest) -> list[PrefixInputs]:
+        """What the prefix of a request is made of; with a contrast there are two."""
+        normal = self._normal_state(request)
+        images = checked_images(request.observation, self._spec)
+        inputs = self._processors.inputs(images, normal, request.prompt)
+        return self._processors.contrasted(inputs, normal, request.prompt)
+
+    def _there(self, inputs: PrefixInputs) -> PrefixInputs:
+        return PrefixInputs._make(x if x is None else x.to(self._device) for x in inputs)
+
+    def _answers(
+        self, prefix: Prefix, requests: Sequence[PolicyRequest]
+    ) -> list[npt.NDArray[np.float64]]:
+        processors = self._processors
+        states = [checked_state(request.observation, self._spec) for request in requests]
+        guidances = [
+            flow_guidance(request.guidance, self._spec, partial(processors.to_network, state=state))
+            for request, state in zip(requests, states, strict=True)
+        ]
+        noise = torch.cat([self._noise(request.seed) for request in requests])
+        chunks = self._sample(prefix, noise, joint_guidance(guidances))
+        out = [processors.to_robot(c, s) for c, s in zip(chunks, states, strict=True)]
+        if not all(np.isfinite(actions).all() for actions in out):
+            raise FlowPolicyError("the network's answer holds NaN or infinity; nothing is sent")
+        return out
+
     def _sample(
-        self, inputs: PrefixInputs, noise: Tensor, guidance: FlowGuidance | None
+        self, prefix: Prefix, noise: Tensor, guidance: FlowGuidance | None
     ) -> npt.NDArray[np.float32]:
         """Shape (B, T, padded)."""
         device = self._device
-        there = PrefixInputs._make(part if part is None else part.to(device) for part in inputs)
         pull = None if guidance is None else guidance.to(device)
-        prefix = self._model.encode(there)
         chunk = self._model.sample(
             prefix, noise.to(device), self._schedule, pull, contrast=self._processors.contrast
         )

@@ -15,8 +15,10 @@ from vla_ros.policy.models.siglip import SiglipSizes
 from vla_ros.policy.pi0_weights import UNUSED, canonical, pi0_parts
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import LinePrompt, StatePrompt
+from vla_ros.policy.protocol import Policy
 from vla_ros.policy.vla_loading import (
     VlaOptions,
+    at_its_paces,
     load_weights,
     make_processors,
     make_spec,
@@ -72,7 +74,7 @@ def pi0_sizes(folder: CheckpointFolder, options: VlaOptions, *, adaptive: bool) 
         ) from error
 
 
-def load(folder: Path, declaration: Declaration, *, threads: int | None) -> FlowPolicy:
+def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Policy:
     """Load a pi0 or pi0.5 checkpoint.
 
     Raises:
@@ -116,4 +118,5 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Flow
         longest=int(setting(files, "tokenizer_max_length", default=200 if adaptive else 48)),
     )
     steps = options.num_steps or int(setting(files, "num_inference_steps", "num_steps", default=10))
-    return FlowPolicy(spec, network, processors, num_steps=steps, threads=threads)
+    flow = FlowPolicy(spec, network, processors, num_steps=steps, threads=threads)
+    return at_its_paces(flow, options)

@@ -13,9 +13,11 @@ from vla_ros.policy.models.siglip import SiglipSizes
 from vla_ros.policy.models.smolvla import SmolVla, SmolVlaSizes
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import LinePrompt
+from vla_ros.policy.protocol import Policy
 from vla_ros.policy.smolvla_weights import shift_positions, smolvla_parts, smolvla_unused
 from vla_ros.policy.vla_loading import (
     VlaOptions,
+    at_its_paces,
     load_weights,
     make_processors,
     make_spec,
@@ -97,7 +99,7 @@ def _expert_hidden(width: int) -> int:
     return -(-(int(2 * width / 3) * 4) // 256) * 256
 
 
-def load(folder: Path, declaration: Declaration, *, threads: int | None) -> FlowPolicy:
+def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Policy:
     """Load a SmolVLA checkpoint.
 
     Raises:
@@ -136,4 +138,5 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Flow
         longest=int(setting(files, "tokenizer_max_length", default=48)),
     )
     steps = options.num_steps or int(setting(files, "num_steps", default=10))
-    return FlowPolicy(spec, network, processors, num_steps=steps, threads=threads)
+    flow = FlowPolicy(spec, network, processors, num_steps=steps, threads=threads)
+    return at_its_paces(flow, options)

@@ -12,13 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from vla_ros.policy.declaration import Declaration, DeclarationError
-from vla_ros.policy.flow_policy import FlowProcessors
+from vla_ros.policy.dual_policy import AtOnce, DualPolicy
+from vla_ros.policy.flow_policy import FlowPolicy, FlowProcessors
 from vla_ros.policy.layouts import CheckpointFolder, LayoutError
 from vla_ros.policy.processors import RelativeActions, ZeroPadding
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import Prompt
 from vla_ros.policy.processors.tokens import TextTokenizer
-from vla_ros.policy.protocol import PolicySpec
+from vla_ros.policy.protocol import Policy, PolicySpec
 from vla_ros.policy.weights import Part, fill
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -43,6 +44,22 @@ class Advantage(BaseModel):
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
 
+class Dual(BaseModel):
+    """Two paces: see `vla_ros.policy.dual_policy`.
+
+    Attributes:
+        period_s: Between two looks [s].
+        limit_s: Oldest look that is acted on [s]; None: three periods.
+        background: Look in a thread of its own. False: in between, which repeats bit by bit.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    period_s: float = Field(gt=0, allow_inf_nan=False)
+    limit_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    background: bool = True
+
+
 class VlaOptions(BaseModel):
     """Settings under ``options`` of a declaration.
 
@@ -56,6 +73,8 @@ class VlaOptions(BaseModel):
             likeliest token each time.
         action_tokenizer: Folder of pi0-FAST's action tokenizer, relative to the checkpoint.
         advantage: Of policies trained with advantages; None: nothing is said about it.
+        dual: Of policies whose images and words are read more rarely than they act; None: each
+            chunk is of one observation.
         relative: Action names that the network gives relative to the state element at the same
             place (openpi's DeltaActions).
         asset: Which of openpi's assets holds the statistics.
@@ -73,6 +92,7 @@ class VlaOptions(BaseModel):
     temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     action_tokenizer: str = "fast"
     advantage: Advantage | None = None
+    dual: Dual | None = None
     relative: tuple[str, ...] = ()
     asset: str | None = None
     shifted_positions: bool = False
@@ -260,6 +280,20 @@ def relative_actions(names: tuple[str, ...], spec: PolicySpec) -> RelativeAction
             f"{list(names)}"
         )
     return RelativeActions(columns, columns)
+
+
+def at_its_paces(flow: FlowPolicy, options: VlaOptions) -> Policy:
+    """The policy itself, or with a prefix at its own pace where that is declared.
+
+    Raises:
+        DualSystemError: This one cannot.
+    """
+    dual = options.dual
+    if dual is None:
+        return flow
+    limit_s = 3.0 * dual.period_s if dual.limit_s is None else dual.limit_s
+    executor = None if dual.background else AtOnce()
+    return DualPolicy(flow, period_s=dual.period_s, limit_s=limit_s, executor=executor)
 
 
 def setting(folder: CheckpointFolder, *names: str, default: Any = None) -> Any:

@@ -26,6 +26,7 @@ from vla_ros.policy.models.prefix_expert import (
     Prefix,
     PrefixExpert,
     PrefixInputs,
+    Scene,
     positions_of,
     prefix_validity,
     read_prefix,
@@ -81,6 +82,7 @@ class Pi0(PrefixExpert[TimeTerms]):
         super().__init__()
         self.sizes = sizes
         self.horizon, self.action_dim = sizes.horizon, sizes.action_dim
+        self.state_in_words = sizes.adaptive
         language, expert = sizes.language, sizes.expert
         self.vision = Siglip(sizes.vision)
         self.project = nn.Linear(sizes.vision.width, language.width)
@@ -112,17 +114,23 @@ class Pi0(PrefixExpert[TimeTerms]):
         dtype = self.project.weight.dtype
         return torch.cat([self.image_tokens(inputs.images.to(dtype)), words.to(dtype)], dim=1)
 
-    def encode(self, inputs: PrefixInputs) -> Prefix:
-        """Compute what does not change while the flow is integrated."""
+    def look(self, inputs: PrefixInputs) -> Scene:
+        """Read images and words; the state of ``inputs`` has no meaning."""
         tokens = self.embed_prefix(inputs)
-        head = self.sizes.language.head_size
         valid = prefix_validity(inputs, self.sizes.vision.tokens, 0)
         positions = positions_of(valid, tokens.shape[1], tokens.device)
         mask = None if valid is None else valid[:, None, None]
-        read = read_prefix(self.language, tokens, rotary(positions, head), mask)  # type: ignore[arg-type]
+        at = rotary(positions, self.sizes.language.head_size)
+        read = read_prefix(self.language, tokens, at, mask)  # type: ignore[arg-type]
+        return Scene(read=tuple(read), positions=positions, valid=valid)
+
+    def feel(self, scene: Scene, state: Tensor) -> Prefix:
+        """Add a state to a scene, which stays as it is. ``state``: Shape (B, S)."""
+        read, positions, valid = list(scene.read), scene.positions, scene.valid
+        head = self.sizes.language.head_size
         if not self.sizes.adaptive:
             at = rotary_behind(positions, 1, head)
-            state = self.state(inputs.state.to(self.state.weight.dtype))[:, None].to(tokens.dtype)
+            state = self.state(state.to(self.state.weight.dtype))[:, None].to(read[0][0].dtype)
             valid = None if valid is None else functional.pad(valid, (0, 1), value=True)
             mask = None if valid is None else valid[:, None, None]
             for layer, block in enumerate(self.expert):

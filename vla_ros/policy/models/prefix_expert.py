@@ -63,6 +63,21 @@ class Prefix:
     cross_mask: Tensor | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What was seen and said, without the state.
+
+    Attributes:
+        read: Keys and values of each of the language model's layers.
+        positions: Of its tokens. Shape (B | 1, P).
+        valid: bool, Shape (B, P), False at padding. None: no padding.
+    """
+
+    read: tuple[KeysValues, ...]
+    positions: Tensor
+    valid: Tensor | None
+
+
 Terms = TypeVar("Terms")
 
 
@@ -72,14 +87,24 @@ class PrefixExpert(nn.Module, ABC, Generic[Terms]):
     Attributes:
         horizon: Rows T of a chunk.
         action_dim: Columns A, padding included.
+        state_in_words: The state is part of the words, so a scene without it does not exist.
     """
 
     horizon: int
     action_dim: int
+    state_in_words: bool = False
 
     @abstractmethod
+    def look(self, inputs: PrefixInputs) -> Scene:
+        """Read images and words; the state of ``inputs`` has no meaning."""
+
+    @abstractmethod
+    def feel(self, scene: Scene, state: Tensor) -> Prefix:
+        """Add a state to a scene, which stays as it is. ``state``: Shape (B, S)."""
+
     def encode(self, inputs: PrefixInputs) -> Prefix:
         """Compute what does not change while the flow is integrated."""
+        return self.feel(self.look(inputs), inputs.state)
 
     @abstractmethod
     def time_terms(self, time: Tensor) -> Terms:
@@ -136,7 +161,12 @@ class PrefixExpert(nn.Module, ABC, Generic[Terms]):
 
 
 def read_prefix(
-    blocks: Sequence[GatedBlock], tokens: Tensor, at: Rotary, mask: Tensor | None
+    blocks: Sequence[GatedBlock],
+    tokens: Tensor,
+    at: Rotary,
+    mask: Tensor | None,
+    *,
+    behind: Sequence[KeysValues] = (),
 ) -> list[KeysValues]:
     """Keys and values of every layer over the prefix tokens.
 
@@ -147,10 +177,11 @@ def read_prefix(
         tokens: Shape (B, P, width).
         at: Angles of the tokens.
         mask: bool, Shape (B, 1, 1 | P, P), True where a token may look. None: everywhere.
+        behind: Keys and values that were read before, which the tokens see, too.
     """
     out = []
-    for block in blocks[:-1]:
-        tokens, own = block(tokens, at, mask=mask)
+    for layer, block in enumerate(blocks[:-1]):
+        tokens, own = block(tokens, at, prefix=behind[layer] if behind else None, mask=mask)
         out.append(own)
     _, key, value = blocks[-1].attention.project(blocks[-1].norm1(tokens), at)  # type: ignore[operator]
     return [*out, (key, value)]

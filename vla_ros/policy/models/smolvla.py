@@ -11,6 +11,7 @@ The layout of weights and the constants are those of LeRobot (github.com/hugging
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +20,18 @@ from torch.nn import functional
 
 from vla_ros.policy.models.attention import PrefixCache
 from vla_ros.policy.models.expert import sincos_time
-from vla_ros.policy.models.gated import CrossAttention, GatedBlock, GatedSizes, RmsNorm
+from vla_ros.policy.models.gated import (
+    CrossAttention,
+    GatedBlock,
+    GatedSizes,
+    KeysValues,
+    RmsNorm,
+)
 from vla_ros.policy.models.prefix_expert import (
     Prefix,
     PrefixExpert,
     PrefixInputs,
+    Scene,
     positions_of,
     prefix_validity,
     read_prefix,
@@ -100,15 +108,49 @@ class SmolVla(PrefixExpert[Tensor]):
         tokens = self.project(seen.reshape(-1, edge * edge, fold * fold * width))
         return tokens.reshape(batch, -1, tokens.shape[-1])
 
-    def embed_prefix(self, inputs: PrefixInputs) -> Tensor:
-        """Image tokens, words, state. Shape (B, P, width)."""
+    def embed_scene(self, inputs: PrefixInputs) -> Tensor:
+        """Image tokens, words. Shape (B, P, width)."""
         dtype = self.project.weight.dtype
         seen = torch.cat([self.image_tokens(inputs.images.to(dtype)), self.words(inputs.words)], 1)
-        state = self.state(inputs.state.to(self.state.weight.dtype))[:, None]
-        return torch.cat([seen * math.sqrt(self.sizes.language.width), state.to(dtype)], dim=1)
+        return seen * math.sqrt(self.sizes.language.width)
+
+    def embed_state(self, state: Tensor) -> Tensor:
+        """Shape (B, S) -> (B, 1, width)."""
+        out: Tensor = self.state(state.to(self.state.weight.dtype))[:, None]
+        return out.to(self.project.weight.dtype)
+
+    def embed_prefix(self, inputs: PrefixInputs) -> Tensor:
+        """Image tokens, words, state. Shape (B, P, width)."""
+        return torch.cat([self.embed_scene(inputs), self.embed_state(inputs.state)], dim=1)
+
+    def look(self, inputs: PrefixInputs) -> Scene:
+        """Read images and words; the state of ``inputs`` has no meaning."""
+        tokens = self.embed_scene(inputs)
+        valid = prefix_validity(inputs, self.sizes.image_tokens, 0)
+        positions = positions_of(valid, tokens.shape[1], tokens.device)
+        mask = None if valid is None else valid[:, None, None]
+        at = rotary(positions, self.sizes.language.head_size)
+        read = read_prefix(self.language, tokens, at, mask)  # type: ignore[arg-type]
+        return Scene(read=tuple(read), positions=positions, valid=valid)
+
+    def feel(self, scene: Scene, state: Tensor) -> Prefix:
+        """Add a state to a scene, which stays as it is. ``state``: Shape (B, S)."""
+        at = rotary_behind(scene.positions, 1, self.sizes.language.head_size)
+        valid, mask = scene.valid, None
+        if valid is not None:
+            valid = functional.pad(valid, (0, 1), value=True)
+            mask = valid[:, None, None]
+        token = self.embed_state(state)
+        own = read_prefix(self.language, token, at, mask, behind=scene.read)  # type: ignore[arg-type]
+        read = [
+            (torch.cat([before[0], new[0]], -2), torch.cat([before[1], new[1]], -2))
+            for before, new in zip(scene.read, own, strict=True)
+        ]
+        positions = torch.cat([scene.positions, scene.positions[:, -1:] + 1], dim=1)
+        return self._prefix(read, positions, valid)
 
     def encode(self, inputs: PrefixInputs) -> Prefix:
-        """Compute what does not change while the flow is integrated."""
+        """As `look` and `feel`, with the state in the same pass through the language model."""
         tokens = self.embed_prefix(inputs)
         count, head = tokens.shape[1], self.sizes.language.head_size
         valid = prefix_validity(inputs, self.sizes.image_tokens, 1)
@@ -118,14 +160,21 @@ class SmolVla(PrefixExpert[Tensor]):
         mask[:-1, -1] = False
         mask = mask if valid is None else mask & valid[:, None, None]
         read = read_prefix(self.language, tokens, rotary(positions, head), mask)  # type: ignore[arg-type]
+        return self._prefix(read, positions, valid)
+
+    def _prefix(
+        self, read: Sequence[KeysValues], positions: Tensor, valid: Tensor | None
+    ) -> Prefix:
+        """What the expert reads of the language model's keys and values, the state's included."""
+        head, device, read = self.sizes.language.head_size, positions.device, list(read)
         for layer, block in enumerate(self.expert):
             if isinstance(block.attention, CrossAttention):
                 read[layer] = block.attention.keys_values(read[layer])
-        rows = torch.ones((self.horizon, self.horizon), dtype=torch.bool, device=tokens.device)
-        behind = functional.pad(rows.tril(), (count, 0), value=True)
+        rows = torch.ones((self.horizon, self.horizon), dtype=torch.bool, device=device)
+        behind = functional.pad(rows.tril(), (positions.shape[1], 0), value=True)
         if valid is not None:
             behind = behind & functional.pad(valid, (0, self.horizon), value=True)[:, None, None]
-        own = torch.arange(self.horizon, device=tokens.device)[None]
+        own = torch.arange(self.horizon, device=device)[None]
         return Prefix(
             cache=PrefixCache(
                 keys=tuple(key for key, _ in read), values=tuple(value for _, value in read)
