@@ -28,14 +28,19 @@ class InferenceThread:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="policy")
         self._guard = node.create_guard_condition(wake)
         self._work: tuple[Job, Future[npt.NDArray[Any]]] | None = None
+        self._run_id = b""
 
     def call(self, work: Callable[[], T]) -> Future[T]:
         """Anything else that must not block the executor, such as loading."""
         return self._pool.submit(work)
 
     def start(self, policy: Policy, job: Job) -> None:
-        """Begin an inference; the one before must have been taken."""
-        answer = self._pool.submit(policy.infer, job.request)
+        """Begin an inference, with a reset before the first one of a run.
+
+        The inference before must have been taken.
+        """
+        first, self._run_id = job.run_id != self._run_id, job.run_id
+        answer = self._pool.submit(_answer, policy, job, first)
         answer.add_done_callback(lambda _: self._guard.trigger())
         self._work = (job, answer)
 
@@ -70,3 +75,9 @@ class InferenceThread:
         self._pool.shutdown(cancel_futures=True)
         self._node.destroy_guard_condition(self._guard)
         self._work = None
+
+
+def _answer(policy: Policy, job: Job, first: bool) -> npt.NDArray[Any]:
+    if first:
+        policy.reset()
+    return policy.infer(job.request)
