@@ -16,7 +16,7 @@ from vla_ros.chunks import Refusal
 from vla_ros.robot.commander import Commander
 from vla_ros.robot.health import health_of, values_of
 from vla_ros.robot.joints import JointsOfAllTopics
-from vla_ros.robot.load import load_robot, load_workspace, robot_path, urdf_text
+from vla_ros.robot.load import load_robot, load_workspace, robot_path
 from vla_ros.robot.spec import RobotSpec
 from vla_ros.robot.spec_state import JointSource, StateSpec
 from vla_ros.ros.bridge_services import BridgeServices
@@ -114,7 +114,6 @@ class ControlBridge(VlaNode[Parameters]):
             dry_run=self.parameters.dry_run,
             epoch=secrets.randbits(32),  # never one that an earlier process had
             workspace=load_workspace(self.spec, self.parameters.robot),
-            urdf=urdf_text(self.spec, robot_path(self.parameters.robot)),
         )
 
     # Time.

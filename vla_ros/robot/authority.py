@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from vla_ros.robot.workspace import Workspace
 
 
-def _execution_of(spec: RobotSpec, hash_: int, urdf: str | None) -> Execution:
+def _execution_of(spec: RobotSpec, hash_: int) -> Execution:
     if not spec.pose_slices:
         return Execution(spec, hash_)
     from vla_ros.robot.pose_execution import PoseExecution  # mink only where it is used
 
-    return PoseExecution(spec, hash_, urdf)
+    return PoseExecution(spec, hash_)
 
 
 class Authority:
@@ -44,7 +44,6 @@ class Authority:
         dry_run: Compute everything, send nothing.
         epoch: First epoch; must differ from those of an earlier process, so a node draws it.
         workspace: Bounds in task space; must be given where the robot file has them.
-        urdf: Text of the URDF; must be given where the robot is told poses.
 
     Raises:
         OutputError: The robot file has an output that cannot be driven, or a workspace that was
@@ -60,7 +59,6 @@ class Authority:
         dry_run: bool = False,
         epoch: int = 1,
         workspace: Workspace | None = None,
-        urdf: str | None = None,
     ) -> None:
         if (spec.workspace is None) != (workspace is None):
             raise OutputError(
@@ -76,7 +74,7 @@ class Authority:
             owners=Owners(spec.owners.priorities),
         )
         hash_ = spec_hash(spec)
-        self._execution = _execution_of(spec, hash_, urdf)
+        self._execution = _execution_of(spec, hash_)
         self._runs = Runs(spec, hash_, self._execution)
         arm = self._execution.arm.names
         watched = arm + tuple(g.joint for g in self._execution.grippers)

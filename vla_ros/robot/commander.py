@@ -40,15 +40,9 @@ class Commander(Authority):
         dry_run: bool = False,
         epoch: int = 1,
         workspace: Workspace | None = None,
-        urdf: str | None = None,
     ) -> None:
         super().__init__(
-            spec,
-            start_enabled=start_enabled,
-            dry_run=dry_run,
-            epoch=epoch,
-            workspace=workspace,
-            urdf=urdf,
+            spec, start_enabled=start_enabled, dry_run=dry_run, epoch=epoch, workspace=workspace
         )
         self._last_sent_ns: dict[str, int] = {}
         self._reported: tuple[object, ...] | None = None

@@ -139,14 +139,9 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
             for joint, value in positions.items()
             if joint in limits and not _inside(value, limits[joint])
         ]
-    if spec.pose_slices and not problems:
-        from vla_ros.robot.kinematics import KinematicsError  # MuJoCo only where it is used
-        from vla_ros.robot.pose_execution import pose_columns_of
-
-        try:
-            pose_columns_of(spec.model_copy(update={"limits": limits}), text)
-        except KinematicsError as error:
-            problems.append(f"{file.where(['action'])}: {error}")
+    spec = spec.model_copy(update={"limits": limits}).with_urdf(text)
+    if (spec.pose_slices or spec.state.poses) and not problems:
+        problems += _pose_problems(file, spec)
     if spec.workspace is not None and not problems:
         from vla_ros.robot.kinematics import KinematicsError  # MuJoCo only where it is used
         from vla_ros.robot.workspace import workspace_of
@@ -157,7 +152,21 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
             problems.append(f"{file.where(['workspace'])}: {error}")
     if problems:
         raise RobotFileError("\n".join(problems))
-    return spec.model_copy(update={"limits": limits})
+    return spec
+
+
+def _pose_problems(file: YamlFile, spec: RobotSpec) -> list[str]:
+    from vla_ros.robot.kinematics import KinematicsError  # MuJoCo and mink only where used
+    from vla_ros.robot.pose_execution import pose_columns_of
+    from vla_ros.robot.state_vector import StateVector
+
+    problems = []
+    for what, check in (("state", StateVector), ("action", pose_columns_of)):
+        try:
+            check(spec)
+        except KinematicsError as error:
+            problems.append(f"{file.where([what])}: {error}")
+    return problems
 
 
 def _inside(value: float, limits: JointLimits) -> bool:

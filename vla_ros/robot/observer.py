@@ -16,7 +16,8 @@ from vla_ros.robot.joints import JointReader, JointsError
 from vla_ros.robot.sight import Sight, structural
 from vla_ros.robot.spec import RobotSpec
 from vla_ros.robot.spec_state import PoseSource
-from vla_ros.robot.state_streams import elements, sample_size, stream_config, stream_name
+from vla_ros.robot.state_streams import sample_size, stream_config, stream_name
+from vla_ros.robot.state_vector import StateVector
 from vla_ros.spaces import STATE_ANCHOR, Observation, StreamReport, TimeContract
 from vla_ros.spaces.images import Rgb
 from vla_ros.spaces.raw_images import Buffer
@@ -44,9 +45,11 @@ class Observer:
     Raises:
         TimeContractError: the contract does not know one of the robot's cameras.
         SyncError: a pair tolerance names a stream that is not there.
+        KinematicsError: the state has the pose of a link that cannot be computed.
     """
 
     def __init__(self, spec: RobotSpec, contract: TimeContract) -> None:
+        self._state = StateVector(spec)
         self._sights = {camera.key: Sight(camera) for camera in spec.cameras}
         self._sources = {stream_name(s): s for s in (spec.state, *spec.state.sources)}
         self._readers = {
@@ -227,16 +230,9 @@ class Observer:
     def observe(self, now_ns: int) -> Observation | Refusal | None:
         """The newest complete observation, why there is none, or None while nothing is new."""
         result = self._sync.observe(now_ns)
-        if len(self._sources) == 1 or not isinstance(result, Observation):
+        if not isinstance(result, Observation):
             return result
-        parts, first = [], 0
-        for source in self._sources.values():
-            last = first + sample_size(source)
-            parts.append(elements(source, result.state[first:last]))
-            first = last
-        state = np.concatenate(parts)
-        state.setflags(write=False)
-        return replace(result, state=state)
+        return replace(result, state=self._state(result.state))
 
     def reports(self, now_ns: int) -> tuple[StreamReport, ...]:
         """Every stream as it stands now, anchor first."""

@@ -85,14 +85,14 @@ class PoseColumns:
         )
 
 
-def pose_columns_of(spec: RobotSpec, urdf: str | None) -> tuple[PoseColumns, ...]:
+def pose_columns_of(spec: RobotSpec) -> tuple[PoseColumns, ...]:
     """The pose slices of a robot.
 
     Raises:
         KinematicsError: There is no URDF, a joint or link is not in it, or the joints do not
             decide the pose.
     """
-    if spec.pose_slices and urdf is None:
+    if spec.pose_slices and spec.urdf_text is None:
         raise KinematicsError("poses as actions need the robot's URDF; name it under urdf")
     joints = spec.in_joints()
     order = joints.motion_limits().names
@@ -102,7 +102,7 @@ def pose_columns_of(spec: RobotSpec, urdf: str | None) -> tuple[PoseColumns, ...
         names = spec.output(part.output).joints
         first = order.index(names[0])
         frame = part.frame or spec.base_frame
-        kinematics = Kinematics(str(urdf), names, frame)
+        kinematics = Kinematics(str(spec.urdf_text), names, frame)
         limits = joints.motion_limits(names)
         low, high = np.maximum(limits.lower, -np.pi), np.minimum(limits.upper, np.pi)
         named = spec.poses[part.posture] if part.posture else {}
@@ -130,14 +130,13 @@ class PoseExecution(Execution):
     Args:
         spec: The robot file.
         spec_hash: Its hash, for the samples.
-        urdf: Text of its URDF.
 
     Raises:
         KinematicsError: See `pose_columns_of`.
         OutputError: The robot file has an output that cannot be driven.
     """
 
-    def __init__(self, spec: RobotSpec, spec_hash: int, urdf: str | None) -> None:
+    def __init__(self, spec: RobotSpec, spec_hash: int) -> None:
         inner = spec.in_joints()
         super().__init__(inner, spec_hash)
         if not isinstance(self._motion, JointMotion):
@@ -145,7 +144,7 @@ class PoseExecution(Execution):
                 "poses need limited motion; use joint_trajectory instead of joint_trajectory_chunks"
             )
         self._positions = self._motion
-        self._poses = pose_columns_of(spec, urdf)
+        self._poses = pose_columns_of(spec)
         ours, theirs = spec.action_space(), inner.action_space()
         self._dim = ours.dim
         told = {name for part in spec.pose_slices for name, _, _ in part.parts}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from vla_ros.robot.spec_base import Finite, Name, NonNegative, Positive, Strict, to_ns
 from vla_ros.robot.spec_outputs import (
@@ -110,6 +110,8 @@ class RobotSpec(Strict):
     workspace: WorkspaceSpec | None = None
     poses: dict[Name, dict[Name, Finite]] = Field(default_factory=dict)
 
+    _urdf_text: str | None = PrivateAttr(default=None)
+
     @model_validator(mode="after")
     def _consistent(self) -> RobotSpec:
         problems = [
@@ -152,7 +154,8 @@ class RobotSpec(Strict):
         ]
         if self.pose_slices and self.urdf is None:
             problems.append(f"action slice '{self.pose_slices[0].name}' (pose) needs a urdf")
-        known = {*self.state.names, *(j for o in self.outputs if not o.is_twist for j in o.joints)}
+        measured = {name for _, _, names in self.state.all_parts for name in names}
+        known = {*measured, *(j for o in self.outputs if not o.is_twist for j in o.joints)}
         problems += [
             f"limits of '{joint}', which no state or output has: {', '.join(sorted(known))}"
             for joint in self.limits
@@ -167,6 +170,17 @@ class RobotSpec(Strict):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def urdf_text(self) -> str | None:
+        """Text of the URDF, where the robot has one; see `with_urdf`."""
+        return self._urdf_text
+
+    def with_urdf(self, text: str | None) -> RobotSpec:
+        """The same robot with the text of its URDF at hand."""
+        spec = self.model_copy()
+        spec._urdf_text = text
+        return spec
 
     def state_space(self) -> VectorSpace:
         """Meaning of the state vector."""

@@ -34,6 +34,14 @@ ROTATION_NAMES: dict[RotationForm, tuple[str, ...]] = {
 OdometryPart = Literal["x", "y", "yaw", "vx", "vy", "vyaw"]
 
 
+def _pose_parts(name: str, rotation: RotationForm) -> tuple[Part, ...]:
+    turned = tuple(f"{name}_{part}" for part in ROTATION_NAMES[rotation])
+    return (
+        (f"{name}_position", "pose_pos", tuple(f"{name}_{axis}" for axis in "xyz")),
+        (f"{name}_rotation", "pose_rot", turned),
+    )
+
+
 class DerivedSpec(Strict):
     """A vector element that is ``scale * joint + offset`` of a driver's joint.
 
@@ -130,11 +138,24 @@ class PoseSource(Stream):
     @property
     def parts(self) -> tuple[Part, ...]:
         """Its part of the state vector: the position, then the rotation."""
-        turned = tuple(f"{self.name}_{part}" for part in ROTATION_NAMES[self.rotation])
-        return (
-            (f"{self.name}_position", "pose_pos", tuple(f"{self.name}_{axis}" for axis in "xyz")),
-            (f"{self.name}_rotation", "pose_rot", turned),
-        )
+        return _pose_parts(self.name, self.rotation)
+
+
+class LinkPoseSpec(Strict):
+    """The pose [m] of a link, computed from the joints that the state has.
+
+    ``frame`` is the link in whose frame it is, by default the robot's ``base_frame``.
+    """
+
+    name: Name
+    link: Name
+    frame: Name | None = None
+    rotation: RotationForm = "quaternion"
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Its part of the state vector: the position, then the rotation."""
+        return _pose_parts(self.name, self.rotation)
 
 
 class WrenchSource(Stream):
@@ -156,17 +177,47 @@ Source = Annotated[
 
 
 class StateSpec(_Joints):
-    """The state vector: joints in the order given here, then each of ``sources``."""
+    """The state: joints in the order given here, then each of ``sources`` and of ``poses``.
+
+    ``vector`` names the slices or elements that the state vector is made of, in its order, where
+    that is not all of them as they come.
+    """
 
     sources: tuple[Source, ...] = ()
+    poses: tuple[LinkPoseSpec, ...] = ()
+    vector: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _vector_is_there(self) -> StateSpec:
+        known = {name: None for name, _, _ in self.all_parts}
+        known |= {name: None for _, _, names in self.all_parts for name in names}
+        stray = [name for name in self.vector if name not in known]
+        if stray:
+            raise ValueError(
+                f"state vector names {', '.join(stray)}, expected slices or elements of the state: "
+                f"{', '.join(known)}"
+            )
+        return self
+
+    @property
+    def all_parts(self) -> tuple[Part, ...]:
+        """Everything that is known of the robot's state."""
+        return (
+            ("joints", "position", self.joints),
+            *(part for source in self.sources for part in source.parts),
+            *(part for pose in self.poses for part in pose.parts),
+        )
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """The slices of the state vector."""
-        return (
-            ("joints", "position", self.joints),
-            *(part for source in self.sources for part in source.parts),
-        )
+        if not self.vector:
+            return self.all_parts
+        slices = {part[0]: part for part in self.all_parts}
+        alone: dict[str, Part] = {
+            name: (name, kind, (name,)) for _, kind, names in self.all_parts for name in names
+        }
+        return tuple((alone | slices)[name] for name in self.vector)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from vla_ros.chunks import Plan
 from vla_ros.robot.commander import Commander
 from vla_ros.robot.files import shared_folder
 from vla_ros.robot.kinematics import Kinematics
-from vla_ros.robot.load import load_robot, urdf_text
+from vla_ros.robot.load import load_robot
 from vla_ros.robot.pose_values import Poses, relative_to, written
 from vla_ros.robot.spec import PoseSliceSpec, RobotSpec, spec_hash
 from vla_ros.sim.robot import SimRobot
@@ -23,9 +23,8 @@ TICK = 10 * MS
 RUN = b"r" * 16
 FILE = shared_folder() / "config" / "robots" / "sim_arm_ee.yaml"
 SPEC = load_robot(FILE)
-URDF = urdf_text(SPEC, FILE)
 ARM = SPEC.output("arm").joints
-HAND = Kinematics(URDF, ARM, "base_link")
+HAND = Kinematics(SPEC.urdf_text, ARM, "base_link")
 LIMITS = SPEC.in_joints().motion_limits()
 HOME = np.array([SPEC.poses["home"][joint] for joint in ARM])
 
@@ -74,7 +73,7 @@ class Rig:
 
     def __init__(self, spec: RobotSpec = SPEC) -> None:
         self.spec = spec
-        self.commander = Commander(spec, start_enabled=True, urdf=URDF)
+        self.commander = Commander(spec, start_enabled=True)
         self.now, self.seq = 1_000 * MS, 0
         self.q, self.path, self.samples = HOME.copy(), [], []
         self.ticks(20)
