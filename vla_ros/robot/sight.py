@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from vla_ros.robot.bridged_images import BridgedImages
 from vla_ros.robot.spec_streams import CameraSpec, Stream
 from vla_ros.spaces.images import ImageError, Rgb, decode_compressed, decode_image
-from vla_ros.spaces.raw_images import Buffer
+from vla_ros.spaces.raw_images import ENCODINGS, Buffer
 from vla_ros.sync import Consequence, Frame, Refusal, StreamConfig
 
 _KEPT = 128
@@ -18,11 +19,15 @@ class Sight:
 
     Attributes:
         stream: its stream in the synchroniser.
+
+    Raises:
+        BridgeMissing: the encoding needs cv_bridge, and it is not there.
     """
 
     def __init__(self, camera: CameraSpec) -> None:
         self._camera = camera
         self._transform = camera.transform
+        self._bridge = None if camera.encoding in ENCODINGS else BridgedImages(camera.encoding)
         self.stream = StreamConfig(
             name=camera.key,
             strategy=camera.match,
@@ -60,6 +65,8 @@ class Sight:
         if (height, width) != (camera.raw_height, camera.raw_width):
             return self._other_size((height, width, 3))
         try:
+            if self._bridge is not None:
+                return self.take(self._bridge.read(height, width, step, data, big_endian))
             rgb = decode_image(
                 encoding,
                 height,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from vla_ros.robot.bridged_images import BridgedEncoding
 from vla_ros.robot.spec_base import Name, NonNegative, Positive, Strict, to_ns
 from vla_ros.spaces import STATE_ANCHOR
 from vla_ros.spaces.images import ImageTransform
@@ -71,7 +72,7 @@ class CameraSpec(Stream):
 
     key: Name
     transport: Literal["raw", "compressed"] = "raw"
-    encoding: Encoding = "rgb8"
+    encoding: Encoding | BridgedEncoding = "rgb8"
     depth_range_m: tuple[Positive, Positive] | None = None
     frame_id: Name
     rate_hz: Positive

@@ -30,6 +30,8 @@ Encoding = Literal[
     "bayer_grbg8",
     "yuv422",
     "yuv422_yuy2",
+    "uyvy",
+    "yuyv",
     "16UC1",
     "32FC1",
 ]
@@ -40,7 +42,8 @@ VIEWED_ENCODINGS: tuple[Encoding, ...] = ("rgb8", "bgr8", "rgba8", "bgra8", "mon
 DEPTH_ENCODINGS: tuple[Encoding, ...] = ("16UC1", "32FC1")
 """Those that need a range."""
 
-_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "yuv422": 2, "yuv422_yuy2": 2}
+_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4}
+_CHANNELS |= dict.fromkeys(("yuv422", "uyvy", "yuv422_yuy2", "yuyv"), 2)
 _TYPES: dict[str, str] = {"mono16": "u2", "16UC1": "u2", "32FC1": "f4"}
 _CONVERSIONS = {
     # OpenCV names a Bayer pattern by its second row, second and third column.
@@ -49,7 +52,9 @@ _CONVERSIONS = {
     "bayer_gbrg8": cv2.COLOR_BayerGR2RGB,
     "bayer_grbg8": cv2.COLOR_BayerGB2RGB,
     "yuv422": cv2.COLOR_YUV2RGB_UYVY,
+    "uyvy": cv2.COLOR_YUV2RGB_UYVY,  # the newer names of the same two
     "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
+    "yuyv": cv2.COLOR_YUV2RGB_YUY2,
 }
 _METRES = {"16UC1": 1e-3, "32FC1": 1.0}
 

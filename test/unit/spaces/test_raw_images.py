@@ -39,7 +39,9 @@ def test_a_bayer_pattern_is_read_from_its_first_cell(encoding: str, cell: str) -
     np.testing.assert_array_equal(rgb[4:12, 4:12], np.broadcast_to(COLOUR, (8, 8, 3)))
 
 
-@pytest.mark.parametrize(("encoding", "luma"), [("yuv422", 1), ("yuv422_yuy2", 0)])
+@pytest.mark.parametrize(
+    ("encoding", "luma"), [("yuv422", 1), ("uyvy", 1), ("yuv422_yuy2", 0), ("yuyv", 0)]
+)
 def test_both_orders_of_yuv_422_come_back_in_colour(encoding: str, luma: int) -> None:
     rgb = np.broadcast_to(np.array(COLOUR, np.uint8), (4, 8, 3))
     r, g, b = (np.array(COLOUR) / 255).tolist()
