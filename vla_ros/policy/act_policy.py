@@ -1,7 +1,8 @@
 """ACT checkpoints of LeRobot behind the Policy protocol.
 
 Temporal ensembling is an aggregation of plans, not part of the policy: ``BlendWeights(kind=
-"ensemble")`` of `vla_ros.chunks.aggregate`.
+"ensemble")`` of `vla_ros.chunks.aggregate`. The checkpoint's ``temporal_ensemble_coeff`` travels in
+its specification.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vla_ros.policy.declaration import Declaration
+from vla_ros.policy.first_look import FirstLook
 from vla_ros.policy.lerobot_folder import ACTION, STATE, LeRobotFolder, read_lerobot
 from vla_ros.policy.lerobot_values import LeRobotValues, lerobot_values
 from vla_ros.policy.models.act import Act
@@ -38,6 +40,7 @@ class ActPolicy:
         self._model = model
         self._values = values
         self._device = torch.device("cpu")
+        self._first = FirstLook(values.spec.state_names)
 
     @property
     def spec(self) -> PolicySpec:
@@ -53,14 +56,18 @@ class ActPolicy:
         """Compute one chunk. Shape (T, A); the prompt has no meaning for ACT.
 
         Raises:
-            ValueMismatch: The observation does not fit, or the answer is not finite.
+            ValueMismatch: An image does not fit, or the answer is not finite.
+            ObservationMismatch: The state does not fit, or the first of a run cannot be in the
+                training data's units.
         """
         images = self._values.image_tensor(request.observation)
         state = self._values.state_tensor(request.observation)
+        self._first.check(state.numpy())
         return self._values.actions(self._run(images, state))
 
     def reset(self) -> None:
-        """Nothing to forget: every chunk depends on its request alone."""
+        """Look at the units of the next observation again."""
+        self._first.reset()
 
     def warm_up(self) -> None:
         """Run the network twice on blank input."""
@@ -87,7 +94,14 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> ActP
         torch.set_num_threads(threads)
     checkpoint = read_lerobot(folder)
     model = load_act(checkpoint)
-    values = lerobot_values(checkpoint, declaration, name="act", horizon=model.sizes.chunk_size)
+    coefficient = checkpoint.config.get("temporal_ensemble_coeff")
+    values = lerobot_values(
+        checkpoint,
+        declaration,
+        name="act",
+        horizon=model.sizes.chunk_size,
+        ensemble_m=PolicySpec.ensemble_m if coefficient is None else float(coefficient),
+    )
     return ActPolicy(model, values)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vla_ros.policy.declaration import Declaration
+from vla_ros.policy.first_look import FirstLook
 from vla_ros.policy.lerobot_folder import ACTION, STATE, LeRobotFolder, read_lerobot
 from vla_ros.policy.lerobot_values import LeRobotValues, lerobot_values
 from vla_ros.policy.models.diffusion import Diffusion, DiffusionSizes, condition_dim
@@ -65,6 +66,7 @@ class DiffusionPolicy:
         self._values = values
         self._sampling = sampling
         self._device = torch.device("cpu")
+        self._first = FirstLook(values.spec.state_names)
 
     @property
     def spec(self) -> PolicySpec:
@@ -83,18 +85,22 @@ class DiffusionPolicy:
         for those before.
 
         Raises:
-            ValueMismatch: An observation does not fit, or the answer is not finite.
+            ValueMismatch: An image does not fit, or the answer is not finite.
+            ObservationMismatch: A state does not fit, or the first of a run cannot be in the
+                training data's units.
         """
         count = self._model.sizes.n_obs_steps
         seen = [*request.history, request.observation][-count:]
         seen = [seen[0]] * (count - len(seen)) + seen
         images = torch.stack([self._values.image_tensor(observation) for observation in seen])
         states = torch.stack([self._values.state_tensor(observation) for observation in seen])
+        self._first.check(states[-1].numpy())
         seed = request.seed if request.seed is not None else secrets.randbits(63)
         return self._values.actions(self._run(images, states, seed))
 
     def reset(self) -> None:
-        """Nothing to forget: every chunk depends on its request alone."""
+        """Look at the units of the next observation again."""
+        self._first.reset()
 
     def warm_up(self) -> None:
         """Run the network once on blank input."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vla_ros.errors import VlaError
 from vla_ros.policy.declaration import Declaration
+from vla_ros.policy.first_look import checked_state
 from vla_ros.policy.lerobot_folder import ACTION, IMAGE, STATE, LeRobotFolder
 from vla_ros.policy.processors import Normaliser
 from vla_ros.policy.protocol import PolicySpec
@@ -62,15 +63,9 @@ class LeRobotValues:
         """float32, Shape (S,).
 
         Raises:
-            ValueMismatch: The state has another length or is not finite.
+            ObservationMismatch: The state has another length or is not finite.
         """
-        state = np.asarray(observation.state, np.float32)
-        names = self.spec.state_names
-        if state.shape != (len(names),) or not np.isfinite(state).all():
-            raise ValueMismatch(
-                f"state: expected {len(names)} finite numbers ({', '.join(names)}), got shape "
-                f"{state.shape}: {state}"
-            )
+        state = checked_state(observation, self.spec).astype(np.float32)
         return torch.from_numpy(self.state.apply(state).astype(np.float32))
 
     def actions(self, normal: Tensor) -> npt.NDArray[np.float64]:
@@ -92,6 +87,7 @@ def lerobot_values(
     name: str,
     horizon: int,
     n_obs_steps: int = 1,
+    ensemble_m: float = 0.01,
 ) -> LeRobotValues:
     """Build the specification and the normalisers of a checkpoint.
 
@@ -101,6 +97,7 @@ def lerobot_values(
         name: Kind of policy.
         horizon: Rows it answers with.
         n_obs_steps: Observations it looks at.
+        ensemble_m: Decay of temporal ensembling.
 
     Raises:
         DeclarationError: Names or timing are missing.
@@ -125,6 +122,7 @@ def lerobot_values(
         horizon=horizon,
         contract=declaration.contract(keys),
         n_obs_steps=n_obs_steps,
+        ensemble_m=ensemble_m,
     )
     return LeRobotValues(
         spec=spec,

@@ -34,6 +34,8 @@ class PolicySpec:
             leading rows and takes the rows of weight 1 as given.
         rtc_max_delay: Most leading rows it was trained to be given; None: not bounded by training.
         n_obs_steps: Observations it looks at, one row apart, the newest included.
+        ensemble_m: Decay m of temporal ensembling, where its chunks are joined so (aggregation
+            ``ensemble``); larger values trust old chunks more.
     """
 
     name: str
@@ -47,6 +49,7 @@ class PolicySpec:
     rtc: Literal["none", "guided", "prefix"] = "none"
     rtc_max_delay: int | None = None
     n_obs_steps: int = 1
+    ensemble_m: float = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,27 @@ def test_statistics_among_the_weights_give_the_same_chunk(folder: Path) -> None:
     for path in folder.glob("policy_*"):
         path.unlink()
     np.testing.assert_array_equal(load_policy(str(folder)).infer(request), expected)
+
+
+def test_the_checkpoints_decay_of_temporal_ensembling_travels_in_its_spec(folder: Path) -> None:
+    assert load_policy(str(folder)).spec.ensemble_m == 0.01
+    _change_config(folder, temporal_ensemble_coeff=-0.1)
+    assert load_policy(str(folder)).spec.ensemble_m == -0.1
+
+
+def test_degrees_in_place_of_radians_are_refused_at_the_first_state_of_a_run(folder: Path) -> None:
+    policy = load_policy(str(folder))
+    request = random_request(policy.spec)
+    far = replace(
+        request, observation=replace(request.observation, state=request.observation.state + 500.0)
+    )
+    with pytest.raises(VlaError, match="units"):
+        policy.infer(far)
+    policy.infer(request)
+    policy.infer(far)  # within a run a robot may go where the data never were
+    policy.reset()
+    with pytest.raises(VlaError, match="units"):
+        policy.infer(far)
 
 
 def _change_config(folder: Path, **changes: object) -> None:

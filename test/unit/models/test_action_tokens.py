@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
 
-from contract import PolicyContract
+from contract import MovablePolicyContract
 
 from vla_ros.errors import VlaError
 from vla_ros.policy.families.action_tokens import ActionTokenPolicy, ActionTokens
@@ -130,7 +130,7 @@ def declare(folder: Path, **options: object) -> str:
     return str(folder)
 
 
-class TestActionTokensKeepThePolicyContract(PolicyContract):
+class TestActionTokensKeepThePolicyContract(MovablePolicyContract):
     @pytest.fixture
     def policy(self, made):
         return load_policy(str(made))

@@ -133,6 +133,18 @@ def test_what_was_seen_before_changes_the_chunk_and_stands_in_where_missing(
     assert np.abs(other - policy.infer(alone)).max() > 1e-4
 
 
+def test_degrees_in_place_of_radians_are_refused_at_the_first_state_of_a_run(
+    tmp_path: Path,
+) -> None:
+    policy = load_policy(str(write(tmp_path / "diffusion")))
+    request = random_request(policy.spec)
+    far = dataclasses.replace(request.observation, state=request.observation.state + 500.0)
+    with pytest.raises(VlaError, match="units"):
+        policy.infer(dataclasses.replace(request, observation=far))
+    policy.infer(request)
+    policy.infer(dataclasses.replace(request, observation=far))
+
+
 def test_another_seed_gives_another_chunk(tmp_path: Path) -> None:
     policy = load_policy(str(write(tmp_path / "diffusion")))
     a, b = (policy.infer(random_request(policy.spec, seed=seed)) for seed in (1, 2))

@@ -15,7 +15,7 @@ from lerobot_checkpoints import random_request
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
 
-from contract import PolicyContract
+from contract import MovablePolicyContract
 from paligemma_checkpoints import (
     ACTIONS,
     HORIZON,
@@ -163,7 +163,7 @@ def two_requests(policy):
     return first, second
 
 
-class TestPi0FastKeepsThePolicyContract(PolicyContract):
+class TestPi0FastKeepsThePolicyContract(MovablePolicyContract):
     @pytest.fixture
     def policy(self, taught):
         return deepcopy(taught[0])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from contract import PolicyContract
+from contract import BatchPolicyContract, MovablePolicyContract
 from test_vla_checkpoints import GOLDEN, edit_json, request_for
 
 from vla_ros.errors import VlaError
@@ -115,7 +115,7 @@ def test_it_goes_together_with_real_time_chunking(folder):
     assert np.abs(guided - plan)[:4].mean() < 0.5 * np.abs(free - plan)[:4].mean()
 
 
-class TestWithAnAdvantageItKeepsThePolicyContract(PolicyContract):
+class TestWithAnAdvantageItKeepsThePolicyContract(MovablePolicyContract, BatchPolicyContract):
     @pytest.fixture
     def policy(self, folder):
         return told(folder, weight=2.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from contract import PolicyContract
+from contract import MovablePolicyContract
 from test_vla_checkpoints import GOLDEN, edit_yaml, request_for
 
 from vla_ros.errors import VlaError
@@ -134,7 +134,7 @@ def at(request, t_ms: int, **changes):
     return replace(request, observation=observation)
 
 
-class TestAtTwoPacesItKeepsThePolicyContract(PolicyContract):
+class TestAtTwoPacesItKeepsThePolicyContract(MovablePolicyContract):
     @pytest.fixture
     def policy(self, folder):
         policy = dual(folder, period_s=0.5)
