@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 from vla_ros.chunks import Joining
 from vla_ros.nodes.expert import TopicExpert
@@ -27,6 +27,9 @@ class PolicyParameters(NodeParameters):
     policy: str = parameter("", "'expert', a checkpoint folder, or a policy server's file")
     aggregation: str = parameter(
         "blend", "how a chunk joins the one before", choices=("sync", "blend", "ensemble", "rtc")
+    )
+    rtc_jacobian: str = parameter(
+        "none", "rtc's pull: as it is, or through the network (slower)", choices=("none", "full")
     )
     execute_s: float = parameter(
         0.2,
@@ -93,6 +96,7 @@ def runner_for(policy: Policy, robot: RobotSpec, parameters: PolicyParameters) -
         robot.action_space(),
         aggregation=cast(Joining, parameters.aggregation),
         execute_ns=round(parameters.execute_s * 1e9),
+        jacobian=cast(Literal["none", "full"], parameters.rtc_jacobian),
         period_ns=robot.rates.control_period_ns,
         spec_hash=spec_hash(robot),
     )

@@ -8,12 +8,14 @@ is kept for diagnostics.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from vla_ros.chunks import Aggregation, BlendWeights, Joining, Plan, blend, resample, standing
 from vla_ros.chunks.rtc import furthest_delay, soft_mask
+from vla_ros.chunks.surprise import Surprise, disagreement
 from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import Guidance, PolicySpec
 from vla_ros.spaces.vectors import VectorSpace
@@ -69,6 +71,7 @@ class Joiner:
         joining: What was set.
         weights: How ``blend`` weighs, also where ``rtc`` falls back to it.
         guidance_weight: Bound of the pull (beta).
+        jacobian: How ``rtc`` pulls (`Guidance.jacobian`).
 
     Raises:
         CannotGuide: ``rtc`` with a policy that cannot.
@@ -82,6 +85,7 @@ class Joiner:
         *,
         weights: BlendWeights | None = None,
         guidance_weight: float = 5.0,
+        jacobian: Literal["none", "full"] = "none",
     ) -> None:
         if joining == "rtc" and spec.rtc == "none":
             raise CannotGuide(
@@ -92,9 +96,11 @@ class Joiner:
         self._space = space
         self._joining = joining
         self._weights = weights or BlendWeights(
-            kind="ensemble" if joining == "ensemble" else "linear"
+            kind="ensemble" if joining == "ensemble" else "linear", m=spec.ensemble_m
         )
         self._max_weight = guidance_weight
+        self._jacobian = jacobian
+        self._surprise = Surprise()
 
     def ask(
         self, before: Executed | None, start_ns: int, dt_ns: int, takeover_ns: int | None
@@ -129,6 +135,7 @@ class Joiner:
             actions=resample(before.plan, self._space, start_ns, dt_ns, horizon, before.delay_ns),
             weights=soft_mask(horizon, delay, overlap, "hard" if prefix else "exponential"),
             max_weight=self._max_weight,
+            jacobian=self._jacobian,
         )
         return Ask(guidance=guidance, aggregation="rtc_prefix" if prefix else "rtc")
 
@@ -141,8 +148,18 @@ class Joiner:
         dt_ns: int,
         valid_from_ns: int,
     ) -> tuple[FloatArray, FloatArray]:
-        """The rows to publish, shape (T, A), and what each of them counts from now on, (T,)."""
-        if before is None or ask.aggregation != "blend":
+        """The rows to publish, shape (T, A), and what each of them counts from now on, (T,).
+
+        Averages (``ensemble``, ``average``) begin anew with a chunk that is far further from the
+        plan before than is usual: it knows something that the others do not.
+        """
+        alone = before is None or ask.aggregation != "blend"
+        if before is not None and not alone and self._weights.kind != "linear":
+            apart = disagreement(
+                chunk, start_ns, dt_ns, before.plan, self._space, valid_from_ns, before.delay_ns
+            )
+            alone = apart is not None and self._surprise.by(apart)
+        if before is None or alone:
             held = self._spec.contract.interpolation
             return chunk, standing(self._weights, len(chunk), dt_ns, held)
         return blend(

@@ -9,6 +9,7 @@ carries the old ones, or is dropped here already.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,7 @@ class PolicyRunner:
         execute_ns: Time between inference starts, in ``sync`` executed per chunk.
         period_ns: One control period of the bridge, in [ns].
         weights: How ``blend`` weighs.
+        jacobian: How ``rtc`` pulls (`vla_ros.policy.protocol.Guidance`).
         max_stretch: How many times slower a run may become where inference takes so long that
             chunks at full speed would end before their successors come; 1 never slows down.
         spec_hash: Hash of the robot file, copied into each plan.
@@ -62,6 +64,7 @@ class PolicyRunner:
         execute_ns: int = 200_000_000,
         period_ns: int = 10_000_000,
         weights: BlendWeights | None = None,
+        jacobian: Literal["none", "full"] = "none",
         max_stretch: float = 2.0,
         spec_hash: int = 0,
     ) -> None:
@@ -73,7 +76,7 @@ class PolicyRunner:
         self._spec = spec
         self._space = action_space
         self._schedule = Schedule(joining=aggregation, execute_ns=execute_ns, period_ns=period_ns)
-        self._joiner = Joiner(spec, action_space, aggregation, weights=weights)
+        self._joiner = Joiner(spec, action_space, aggregation, weights=weights, jacobian=jacobian)
         self._rates = action_space.mask("velocity")
         self._max_stretch = max_stretch
         self._response = ResponseTime()
