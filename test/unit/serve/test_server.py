@@ -260,11 +260,12 @@ def test_a_policy_that_remembers_serves_one_robot_at_a_time():
 
 @pytest.mark.parametrize("known", [0, 1, 3])
 def test_a_policy_that_looks_at_several_observations_gets_those_it_looks_at(known):
-    policy = Small(replace(SPEC, n_obs_steps=3))
+    policy = Small(replace(SPEC, n_obs_steps=3, ensemble_m=0.25))
     history = tuple(request_with((k, -k)).observation for k in range(known))
     with Serving(policy) as server:
         client = ServedPolicy(server.uri)
         assert client.spec.n_obs_steps == 3
+        assert client.spec.ensemble_m == 0.25
         client.infer(replace(request_with(), history=history))
         client.close()
     seen = policy.seen[-1].history

@@ -45,6 +45,7 @@ def describe(spec: PolicySpec) -> dict[str, Any]:
             "rtc": spec.rtc,
             "rtc_max_delay": spec.rtc_max_delay,
             "n_obs_steps": spec.n_obs_steps,
+            "ensemble_m": spec.ensemble_m,
         }
     }
 
@@ -84,6 +85,7 @@ def spec_from(metadata: Mapping[str, Any], where: str) -> PolicySpec:
             rtc=_rtc(about["rtc"]),
             rtc_max_delay=_delay(about["rtc_max_delay"]),
             n_obs_steps=_whole(about, "n_obs_steps", about["n_obs_steps"]),
+            ensemble_m=float(about["ensemble_m"]),
         )
     except (KeyError, TypeError, ValueError, VlaError) as error:
         reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
