@@ -115,6 +115,16 @@ class Authority:
         return self._runs.current
 
     @property
+    def given_away(self) -> bool:
+        """Whether somebody else commands the robot."""
+        return bool(self._gate.external)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is commanded to move."""
+        return self._helm.at_rest
+
+    @property
     def mode(self) -> Mode:
         """What it is doing now."""
         helm = self._helm
@@ -125,16 +135,6 @@ class Authority:
         if not helm.active or (helm.released and helm.at_rest):
             return "IDLE"
         return "DRY_RUN" if self._gate.dry_run else self._execution.state
-
-    @property
-    def given_away(self) -> bool:
-        """Whether somebody else commands the robot."""
-        return bool(self._gate.external)
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether nothing is commanded to move."""
-        return self._helm.at_rest
 
     @property
     def owner(self) -> str:
@@ -255,6 +255,8 @@ class Authority:
             return refusal
         self._gate.owners.release()
         self._gate.raise_epoch()
+        for gripper in self._execution.grippers:
+            gripper.forget()
         self._helm.take(now_ns)
         return None
 

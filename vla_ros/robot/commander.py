@@ -54,7 +54,7 @@ class Commander(Authority):
 
     def report(self, now_ns: int) -> BridgeReport:
         """Its state, for BridgeStatus.msg."""
-        sending = self._helm.active and not self.dry_run and not self._helm.silent(now_ns)
+        sending = self._sending(now_ns)
         return BridgeReport(
             state=self.mode,
             epoch=self.epoch,

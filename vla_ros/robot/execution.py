@@ -160,6 +160,8 @@ class Execution:
     def stop(self, now_ns: int) -> None:
         """Brake from the last commanded state; velocities to zero, grippers keep."""
         self._forget_plans()
+        for gripper in self.grippers:
+            gripper.stop(now_ns)
         self._motion.stop(now_ns + self.arm.latency_ns)
         for stream in self._streams:
             stream.stop(now_ns)

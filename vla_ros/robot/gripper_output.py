@@ -44,7 +44,8 @@ class GripperOutput:
         self._stroke = spec.open_position - spec.closed_position
         travel_s = abs(self._stroke) / max_velocity if max_velocity else 0.0
         self._travel_ns = max(MIN_TRAVEL_NS, round(travel_s * 1e9))
-        self._sent: float | None = None
+        self._value: float | None = None
+        self._told: float | None = None
         self._due = False
 
     def value_or(self, measured: float) -> float:
@@ -62,24 +63,40 @@ class GripperOutput:
         self._tell(self._shaping(value, now_ns))
 
     def _tell(self, value: float) -> None:
-        if value != self._sent:
-            self._sent = value
-            self._due = True
+        self._value = value
+        self._due = value != self._told
 
-    def republish(self) -> None:
-        """Send the value again: the controller may have been told otherwise meanwhile."""
-        self._due = self._sent is not None
+    def stop(self, now_ns: int) -> None:
+        """What was not told yet is not told any more."""
+        self._due = False
+        if self._told is not None:
+            self._value = self._shaping.jump(self._told, now_ns)
+
+    def take_up(self, measured: float, now_ns: int) -> None:
+        """The bridge is in command from now on.
+
+        What it was told is told again: the controller may have heard otherwise meanwhile. Where
+        nothing was told, or somebody else had it, the first value goes on from the measured
+        position.
+        """
+        self._due = self._told is not None
+        if self._told is None:
+            self._shaping.jump((measured - self._closed) / self._stroke, now_ns)
+
+    def forget(self) -> None:
+        """Somebody else has it: nothing of what it was told counts any more."""
+        self._told = None
 
     @property
     def due(self) -> bool:
         """Whether there is something new to send."""
-        return self._due and self._sent is not None
+        return self._due
 
     def take(self) -> float:
         """The joint position to send now, in [rad] or [m]."""
-        assert self._sent is not None  # it is due
-        self._due = False
-        return self._closed + self._sent * self._stroke
+        assert self._value is not None  # it is due
+        self._due, self._told = False, self._value
+        return self._closed + self._value * self._stroke
 
     def window(self, position: float, now_ns: int) -> TrajectoryWindow:
         """A trajectory of a single point: be there when the whole stroke would have been moved."""

@@ -62,8 +62,8 @@ class Helm:
             self.active = False
             self._gate.latch("motion", str(error))
             return
-        for gripper in self._execution.grippers:
-            gripper.republish()
+        for i, gripper in enumerate(self._execution.grippers, self._arm_size):
+            gripper.take_up(float(measured[i]), now_ns)
 
     def take_back(self) -> None:
         """Command again after a release; from the measured position where the arm was moved."""

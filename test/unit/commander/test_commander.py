@@ -7,8 +7,6 @@ import pytest
 from bench import MS, NEXT_RUN, RUN, TICK, Bench
 from robots import arm, mobile
 
-from vla_ros.robot.commander import Commander
-
 
 def test_nothing_is_commanded_before_the_first_joint_state():
     bench = Bench(active=False)
