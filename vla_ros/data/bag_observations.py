@@ -13,7 +13,7 @@ from pathlib import Path
 from rosbags.highlevel import AnyReader
 
 from vla_ros.data.run_bag import BadRunError
-from vla_ros.robot.intake import message_type, push, sources_of
+from vla_ros.robot.intake import message_type, push, sources_of, topics
 from vla_ros.robot.observer import Observer
 from vla_ros.robot.spec import RobotSpec
 from vla_ros.spaces import Observation, TimeContract
@@ -62,16 +62,17 @@ def observations_of(
                     f"{bag}: {carried.get(source.topic, 'nothing')} on {source.topic}, expected "
                     f"{message_type(source)}; the bag has {', '.join(sorted(carried))}"
                 )
-        topics = {source.topic for source in sources}
-        wanted = [c for c in reader.connections if c.topic in topics]
+        read = {topic for source in sources for topic in topics(source)}
+        wanted = [c for c in reader.connections if c.topic in read]
         last_ns = 0
         for connection, received_ns, raw in reader.messages(wanted):
             if last_ns:
                 yield from ask(last_ns, received_ns)
             message = reader.deserialize(raw, connection.msgtype)
             for source in sources:
-                if source.topic == connection.topic:
-                    refusal = push(observer, source, message, received_ns)
+                if connection.topic in topics(source):
+                    topic = connection.topic
+                    refusal = push(observer, source, message, received_ns, topic=topic)
                     if refusal is not None:
                         refused(refusal)
             last_ns = received_ns

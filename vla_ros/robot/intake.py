@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from vla_ros.robot.observer import Observer
 from vla_ros.robot.spec import RobotSpec
-from vla_ros.robot.spec_state import OdometrySource, PoseSource, WrenchSource
+from vla_ros.robot.spec_state import OdometrySource, PoseSource, TransformSource, WrenchSource
 from vla_ros.robot.spec_streams import CameraSpec
 from vla_ros.robot.state_streams import AnySource, stream_name
+from vla_ros.robot.transforms import Transform
 from vla_ros.sync import Frame, Refusal
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,6 +32,8 @@ def message_type(source: CameraSpec | AnySource) -> str:
         return "geometry_msgs/msg/PoseStamped"
     if isinstance(source, WrenchSource):
         return "geometry_msgs/msg/WrenchStamped"
+    if isinstance(source, TransformSource):
+        return "tf2_msgs/msg/TFMessage"
     return "sensor_msgs/msg/JointState"
 
 
@@ -45,9 +48,18 @@ def stream_of(source: CameraSpec | AnySource) -> str:
 
 
 def stamp_of(message: Any) -> int:
-    """Its header's stamp [ns]."""
+    """Its header's stamp [ns]; the newest of a message of transforms."""
+    if hasattr(message, "transforms"):
+        return max((stamp_of(transform) for transform in message.transforms), default=0)
     stamp = message.header.stamp
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def topics(source: CameraSpec | AnySource) -> tuple[str, ...]:
+    """The topics that it reads."""
+    if isinstance(source, TransformSource):
+        return source.topic, source.static_topic
+    return (source.topic,)
 
 
 def decode(observer: Observer, camera: CameraSpec, message: Any) -> Frame | Refusal:
@@ -67,9 +79,26 @@ def decode(observer: Observer, camera: CameraSpec, message: Any) -> Frame | Refu
 
 
 def push(
-    observer: Observer, source: CameraSpec | AnySource, message: Any, now_ns: int
+    observer: Observer,
+    source: CameraSpec | AnySource,
+    message: Any,
+    now_ns: int,
+    *,
+    topic: str = "",
 ) -> Refusal | None:
-    """Takes a message in; why it was refused, or None."""
+    """Takes a message in; why it was refused, or None.
+
+    Args:
+        observer: What it goes into.
+        source: What it comes from.
+        message: With the fields of `message_type`.
+        now_ns: Now, ROS time.
+        topic: Which of the source's topics it came on; by default the first.
+    """
+    if isinstance(source, TransformSource):
+        static = topic == source.static_topic
+        found = [_transform(item) for item in message.transforms]
+        return observer.push_transforms(stream_name(source), found, now_ns, static=static)
     stamp_ns = stamp_of(message)
     if isinstance(source, CameraSpec):
         return observer.push_decoded(
@@ -84,6 +113,16 @@ def push(
         return observer.push_vector(stream, stamp_ns, wrench_sample(message), now_ns)
     return observer.push_joint_arrays(
         stamp_ns, message.name, message.position, now_ns, stream, message.velocity
+    )
+
+
+def _transform(message: Any) -> Transform:
+    p, q = message.transform.translation, message.transform.rotation
+    return Transform(
+        parent=message.header.frame_id.lstrip("/"),
+        child=message.child_frame_id.lstrip("/"),
+        stamp_ns=stamp_of(message),
+        pose=np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w]),
     )
 
 

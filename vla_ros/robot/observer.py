@@ -15,12 +15,14 @@ import numpy.typing as npt
 from vla_ros.robot.joints import JointReader, JointsError
 from vla_ros.robot.sight import Sight, structural
 from vla_ros.robot.spec import RobotSpec
-from vla_ros.robot.spec_state import PoseSource
+from vla_ros.robot.spec_state import PoseStream, TransformSource
 from vla_ros.robot.state_streams import sample_size, stream_config, stream_name
 from vla_ros.robot.state_vector import StateVector
+from vla_ros.robot.transforms import Transform, TransformChain
 from vla_ros.spaces import STATE_ANCHOR, Observation, StreamReport, TimeContract
 from vla_ros.spaces.images import Rgb
 from vla_ros.spaces.raw_images import Buffer
+from vla_ros.spaces.rotations import RotationError
 from vla_ros.sync import Frame, PushResult, Refusal, Synchroniser
 
 FloatArray = npt.NDArray[np.float64]
@@ -52,6 +54,11 @@ class Observer:
         self._state = StateVector(spec)
         self._sights = {camera.key: Sight(camera) for camera in spec.cameras}
         self._sources = {stream_name(s): s for s in (spec.state, *spec.state.sources)}
+        self._chains = {
+            name: TransformChain(source.frame, source.link, 2 * source.tolerance_ns)
+            for name, source in self._sources.items()
+            if isinstance(source, TransformSource)
+        }
         self._readers = {
             stream_name(source): JointReader(source, spec.limits)
             for source in spec.state.joint_sources
@@ -211,7 +218,7 @@ class Observer:
             Why it was refused, or None.
         """
         source = self._sources[stream]
-        size, pose = sample_size(source), isinstance(source, PoseSource)
+        size, pose = sample_size(source), isinstance(source, PoseStream)
         unturned = pose and values.shape == (size,) and not np.any(values[3:])
         if values.shape != (size,) or not np.isfinite(values).all() or unturned:
             self._sync.count_refused(stream, "form")
@@ -226,6 +233,34 @@ class Observer:
         taken = np.array(values, dtype=np.float64)
         taken.setflags(write=False)
         return self._pushed(stream, stamp_ns, taken, now_ns)
+
+    def push_transforms(
+        self, stream: str, transforms: Sequence[Transform], now_ns: int, *, static: bool = False
+    ) -> Refusal | None:
+        """Take in transforms, of which a source of kind tf may need some.
+
+        Args:
+            stream: ``state/<name>``.
+            transforms: those of one message.
+            now_ns: now, ROS time.
+            static: they hold for all time.
+
+        Returns:
+            Why what they amount to was refused, or None.
+        """
+        try:
+            known = self._chains[stream].push(transforms, now_ns, static=static)
+        except RotationError as error:
+            self._sync.count_refused(stream, "form")
+            return Refusal(
+                stream=stream,
+                what="a transform is none",
+                expected="finite numbers, and a rotation",
+                got=str(error),
+                do=f"mend what publishes {self._sources[stream].topic}",
+                consequence="skip",
+            )
+        return None if known is None else self.push_vector(stream, *known, now_ns)
 
     def observe(self, now_ns: int) -> Observation | Refusal | None:
         """The newest complete observation, why there is none, or None while nothing is new."""
@@ -249,6 +284,8 @@ class Observer:
     def clear(self) -> None:
         """Forget everything seen: after a clock jump."""
         self._sync.clear()
+        for chain in self._chains.values():
+            chain.clear()
 
     def _sight(self, key: str) -> Sight:
         if key not in self._sights:

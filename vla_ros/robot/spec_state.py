@@ -128,10 +128,9 @@ class OdometrySource(Stream):
         return tuple(part for part in named if part[2])
 
 
-class PoseSource(Stream):
-    """A pose [m] in one of the rotation forms, from geometry_msgs/PoseStamped."""
+class PoseStream(Stream):
+    """A pose [m] in one of the rotation forms."""
 
-    kind: Literal["pose"]
     name: Name
     rotation: RotationForm = "quaternion"
 
@@ -139,6 +138,22 @@ class PoseSource(Stream):
     def parts(self) -> tuple[Part, ...]:
         """Its part of the state vector: the position, then the rotation."""
         return _pose_parts(self.name, self.rotation)
+
+
+class PoseSource(PoseStream):
+    """A pose from geometry_msgs/PoseStamped."""
+
+    kind: Literal["pose"]
+
+
+class TransformSource(PoseStream):
+    """The pose of the frame ``link`` in ``frame``, from the transforms of tf2_msgs/TFMessage."""
+
+    kind: Literal["tf"]
+    frame: Name
+    link: Name
+    topic: Name = "/tf"
+    static_topic: Name = "/tf_static"
 
 
 class LinkPoseSpec(Strict):
@@ -172,7 +187,8 @@ class WrenchSource(Stream):
 
 
 Source = Annotated[
-    JointSource | OdometrySource | PoseSource | WrenchSource, Field(discriminator="kind")
+    JointSource | OdometrySource | PoseSource | TransformSource | WrenchSource,
+    Field(discriminator="kind"),
 ]
 
 

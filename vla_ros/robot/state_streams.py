@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vla_ros.robot.spec_state import (
     JointSource,
     OdometrySource,
-    PoseSource,
+    PoseStream,
     StateSpec,
     WrenchSource,
 )
@@ -21,7 +21,7 @@ from vla_ros.spaces.rotations import from_matrix, matrix_from_quaternion
 from vla_ros.sync import Blend, StreamConfig
 
 FloatArray = npt.NDArray[np.float64]
-AnySource = StateSpec | JointSource | OdometrySource | PoseSource | WrenchSource
+AnySource = StateSpec | JointSource | OdometrySource | PoseStream | WrenchSource
 
 ODOMETRY = ("x", "y", "yaw", "vx", "vy", "vyaw")
 """Order of an odometry sample [m, rad, m/s, rad/s]."""
@@ -53,7 +53,7 @@ def sample_size(source: AnySource) -> int:
     """Elements of one sample in the synchroniser."""
     if isinstance(source, OdometrySource):
         return len(ODOMETRY)
-    if isinstance(source, PoseSource):
+    if isinstance(source, PoseStream):
         return 7
     return 6 if isinstance(source, WrenchSource) else len(source.joints)
 
@@ -62,14 +62,14 @@ def elements(source: AnySource, sample: FloatArray) -> FloatArray:
     """The state vector's elements from a matched sample."""
     if isinstance(source, OdometrySource):
         return sample[[k for k, part in enumerate(ODOMETRY) if part in source.elements]]
-    if isinstance(source, PoseSource):
+    if isinstance(source, PoseStream):
         turned = from_matrix(source.rotation, matrix_from_quaternion(sample[3:]))
         return np.concatenate((sample[:3], turned))
     return sample
 
 
 def _blend(source: AnySource) -> Blend:
-    if isinstance(source, PoseSource):
+    if isinstance(source, PoseStream):
         return Blend(quaternions=(3,))
     if isinstance(source, OdometrySource):
         return Blend(angles=(ODOMETRY.index("yaw"),))

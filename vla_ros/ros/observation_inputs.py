@@ -7,7 +7,16 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from vla_ros.robot.intake import decode, message_type, push, sources_of, stamp_of, stream_of
+from vla_ros.errors import VlaError
+from vla_ros.robot.intake import (
+    decode,
+    message_type,
+    push,
+    sources_of,
+    stamp_of,
+    stream_of,
+    topics,
+)
 from vla_ros.robot.observer import Observer
 from vla_ros.robot.spec import RobotSpec
 from vla_ros.robot.spec_streams import CameraSpec
@@ -15,6 +24,10 @@ from vla_ros.robot.state_streams import AnySource
 from vla_ros.ros.decoding import DecodingThreads
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.sync import Frame, Refusal
+
+
+class MessagesMissing(VlaError):
+    """A source of the robot file is read from messages that are not installed."""
 
 
 def topics_of(spec: RobotSpec) -> list[tuple[str, str, type[Any]]]:
@@ -54,6 +67,9 @@ class ObservationInputs:
             else:
                 listen = functools.partial(self._on_state, source)
                 node.sensor(kind, source.topic, listen, "joint_state")
+            for topic in topics(source)[1:]:
+                hear = functools.partial(self._on_static, source, topic)
+                node.subscription(kind, topic, hear, "static")
 
     def forget(self) -> None:
         """Time jumped: nothing that is still being decoded counts."""
@@ -78,6 +94,10 @@ class ObservationInputs:
         elif not self._threads.submit(camera.key, work, done):
             self._observer.count_dropped(camera.key)
 
+    def _on_static(self, source: AnySource, topic: str, message: Any) -> None:
+        # What holds for all time comes once, perhaps before simulated time does.
+        push(self._observer, source, message, self._node.clock.now_ns(), topic=topic)
+
     def _on_state(self, source: AnySource, message: Any) -> None:
         now_ns = self._node.clock.now_ns()
         if now_ns == 0:
@@ -88,5 +108,11 @@ class ObservationInputs:
 
 def _message_class(source: CameraSpec | AnySource) -> type[Any]:
     package, kind, name = message_type(source).split("/")
-    found: type[Any] = getattr(importlib.import_module(f"{package}.{kind}"), name)
+    try:
+        found: type[Any] = getattr(importlib.import_module(f"{package}.{kind}"), name)
+    except ImportError as error:
+        raise MessagesMissing(
+            f"'{stream_of(source)}' needs messages of {package}, which is not installed ({error}); "
+            f"install ros-$ROS_DISTRO-{package.replace('_', '-')}"
+        ) from None
     return found

@@ -25,7 +25,7 @@ def publication_problem(node: Node, topic: str, message: type[Any]) -> str | Non
         if "Image" in wanted and any("Image" in kind for kind in there):
             hint = "mend the camera's transport (raw or compressed) in the robot file"
         return f"{name} carries {', '.join(there)}, but {wanted} is expected: {hint}"
-    if len(offers) > 1:
+    if len(offers) > 1 and wanted != "tf2_msgs/msg/TFMessage":
         nodes = ", ".join(sorted(_node_of(offer) for offer in offers))
         return f"{name} has {len(offers)} publishers ({nodes}): stop all but one"
     return None

@@ -21,6 +21,7 @@ Role = Literal[
     "chunk",
     "commanded",
     "latched",
+    "static",
     "run",
     "command",
     "clock",
@@ -37,6 +38,7 @@ _DEPTH: dict[Role, int] = {
     "chunk": 2,
     "commanded": 10,
     "latched": 1,
+    "static": 100,
     "run": 10,
     "command": 1,
     "clock": 1,
@@ -44,7 +46,7 @@ _DEPTH: dict[Role, int] = {
     "lockstep": 10,
     "diagnostics": 10,
 }
-_LATCHED: tuple[Role, ...] = ("latched", "run", "lockstep")
+_LATCHED: tuple[Role, ...] = ("latched", "static", "run", "lockstep")
 _BEST_EFFORT: tuple[Role, ...] = ("clock",)
 _LOCKSTEP_DEPTH = 20
 _LOCKSTEP_IMAGE_DEPTH = 4
@@ -56,8 +58,9 @@ def profile(role: Role, *, lockstep: bool = False) -> QoSProfile:
 
     Args:
         role: What the topic is for. ``latched`` keeps the last message for late joiners; ``run``
-            too, but a run's end may not be overwritten by the next run's start; ``command`` is a
-            controller's command topic.
+            too, but a run's end may not be overwritten by the next run's start; ``static`` keeps
+            what holds for all time, of many publishers; ``command`` is a controller's command
+            topic.
         lockstep: Whether the simulator waits for every message (no loss, no lifespan).
     """
     if lockstep:
