@@ -10,6 +10,7 @@ from vla_ros.chunks import Joining
 from vla_ros.nodes.expert import TopicExpert
 from vla_ros.policy import Policy
 from vla_ros.policy.load import load_policy
+from vla_ros.policy.pose_policy import PosePolicy
 from vla_ros.policy.runner import PolicyRunner, RunStats
 from vla_ros.robot.check import check_policy
 from vla_ros.robot.spec import RobotSpec, spec_hash
@@ -80,6 +81,8 @@ def load_for(
             parameters.policy, threads=parameters.threads, device=parameters.device
         )
     check_policy(robot, policy.spec)
+    if robot.pose_slices:
+        policy = PosePolicy(policy, robot)
     on_stage(f"loading, 2 of 2: warming up {policy.spec.name} {policy.spec.model_id}")
     policy.warm_up()
     return policy
