@@ -47,11 +47,12 @@ class PaliGemma(nn.Module):
 
     def embed_words(self, words: Tensor) -> Tensor:
         """int64, Shape (B, L) -> (B, L, width)."""
-        return (self.words(words) * math.sqrt(self.width)).to(self.project.weight.dtype)
+        out: Tensor = self.words(words).to(self.vision.position.dtype) * math.sqrt(self.width)
+        return out
 
     def embed_prefix(self, inputs: PrefixInputs) -> Tensor:
         """Image tokens of all cameras, then words. Shape (B, P, width)."""
-        images = inputs.images.to(self.project.weight.dtype)
+        images = inputs.images.to(self.vision.position.dtype)
         seen = self.project(self.vision(images.flatten(0, 1)))
         seen = seen.reshape(len(images), -1, self.width)
         return torch.cat([seen, self.embed_words(inputs.words)], dim=1)

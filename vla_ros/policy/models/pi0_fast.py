@@ -57,7 +57,8 @@ class Pi0Fast(PaliGemma):
 
     def scores(self, x: Tensor) -> Tensor:
         """Of every word to come next. Shape (..., width) -> float32 (..., words)."""
-        return functional.linear(self.norm(x), self.words.weight).float()
+        table = self.words.weight
+        return functional.linear(self.norm(x).to(table.dtype), table).float()
 
     @torch.no_grad()
     def decode(
