@@ -89,6 +89,9 @@ def deactivate(rig: Rig) -> None:
             for _, payload in (*commands.windows, *commands.values, *commands.grips):
                 rig.sent.append((now_ns, payload))
 
+        @staticmethod
+        def flush() -> None: ...
+
     passed_s = [0.0]
     with patch("vla_ros.ros.outputs.farewell.time") as time:
         time.monotonic = lambda: passed_s[0]

@@ -75,3 +75,9 @@ class Outputs:
             self._senders[name].send(payload, now_ns)
         for sender in self._senders.values():
             sender.tick()
+
+    def flush(self) -> None:
+        """Wait a moment until what was sent to topics has arrived."""
+        for sender in self._senders.values():
+            if isinstance(sender, TopicOutput):
+                sender.flush()

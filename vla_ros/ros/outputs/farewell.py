@@ -35,3 +35,4 @@ def brake(commander: Commander, outputs: Outputs, clock: NodeClock, period_ns: i
         now_ns = start_ns + elapsed_ns
         outputs.send(commander.tick(now_ns, steady_ns + elapsed_ns), now_ns)
     outputs.send(commander.last_words(start_ns + elapsed_ns), start_ns + elapsed_ns)
+    outputs.flush()

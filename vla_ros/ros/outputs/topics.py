@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
+from rclpy.duration import Duration
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
@@ -15,6 +16,8 @@ from vla_ros.ros.conversions.times import header
 from vla_ros.ros.conversions.trajectory import trajectory_msg
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.outputs.installed import JOINT_JOG, interface
+
+ARRIVAL = Duration(seconds=0.2)
 
 _TYPES: dict[str, type[Any]] = {
     "joint_trajectory": JointTrajectory,
@@ -77,3 +80,7 @@ class TopicOutput:
 
     def tick(self) -> None:
         """Nothing to follow up."""
+
+    def flush(self) -> None:
+        """Wait a moment until everything sent has arrived; a publisher takes the rest with it."""
+        self._publisher.wait_for_all_acked(ARRIVAL)

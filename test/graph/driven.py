@@ -1,0 +1,167 @@
+"""One bridge in its own process, the joint states of its robot, and a run to send it plans."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from sensor_msgs.msg import JointState
+from stage import Stage
+from unique_identifier_msgs.msg import UUID
+from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, Run
+
+from vla_ros.chunks import Plan
+from vla_ros.robot.load import load_robot
+from vla_ros.robot.spec import spec_hash
+from vla_ros.ros import qos
+from vla_ros.ros.conversions.plan import chunk_msg
+
+
+class Driven:
+    """A robot made of a file's values, its bridge, and what the bridge says.
+
+    Args:
+        on: Where it runs.
+        folder: For the robot file.
+        values: Of the robot file.
+        simulated: Whether to publish joint states that follow the commanded positions.
+
+    Attributes:
+        spec: Its robot file.
+        status: The newest BridgeStatus.
+        commanded: Every Commanded.
+    """
+
+    def __init__(
+        self, on: Stage, folder: Path, values: dict[str, Any], *, simulated: bool = True
+    ) -> None:
+        self.stage = on
+        path = folder / "robot.yaml"
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        self.spec = load_robot(path)
+        self.status: BridgeStatus | None = None
+        self.commanded: list[Commanded] = []
+        self._joints = dict.fromkeys(self.spec.state.joints, 0.0)
+        node = on.node
+        self._publisher = node.create_publisher(JointState, self.spec.state.topic, 10)
+        self._runs = node.create_publisher(Run, "run", qos.profile("run"))
+        self._chunks = node.create_publisher(ActionChunk, "action_chunk", qos.profile("chunk"))
+        latched = qos.profile("latched")
+        node.create_subscription(BridgeStatus, "bridge_status", self._on_status, latched)
+        commanded = qos.profile("commanded")
+        node.create_subscription(Commanded, "commanded", self._on_commanded, commanded)
+        if simulated:
+            node.create_timer(0.02, self._publish_joints)
+        on.start("control_bridge", robot=path, start_enabled=True)
+
+    def until(self, state: int, what: str, timeout_s: float = 60.0) -> None:
+        """Wait for a state of the bridge."""
+        self.stage.wait(
+            lambda: self.status is not None and self.status.state == state, what, timeout_s
+        )
+
+    def drive(self, actions: np.ndarray, dt_ns: int = 50_000_000) -> None:
+        """Start a run and send it a chunk. Shape (T, A)."""
+        assert self.status is not None
+        self.stage.wait(
+            lambda: self._chunks.get_subscription_count() > 0, "the bridge to listen to chunks"
+        )
+        run_id = uuid.uuid4().bytes
+        run = Run(state=Run.STARTED, epoch=self.status.epoch, hold_at_end=True)
+        run.run_id = UUID(uuid=np.frombuffer(run_id, dtype=np.uint8))
+        self._runs.publish(run)
+        owner = f"run {run_id.hex()[:8]}"
+        self.stage.wait(lambda: self.status.owner == owner, "the run to be taken up")
+        now = self.stage.node.get_clock().now().nanoseconds
+        plan = Plan(
+            run_id=run_id,
+            epoch=self.status.epoch,
+            seq=1,
+            spec_hash=spec_hash(self.spec),
+            t_obs_ns=now,
+            start_ns=now,
+            dt_ns=dt_ns,
+            valid_from_ns=now,
+            actions=actions,
+        )
+        self._chunks.publish(chunk_msg(plan, self.spec.base_frame))
+
+    def _on_status(self, message: BridgeStatus) -> None:
+        self.status = message
+
+    def _on_commanded(self, message: Commanded) -> None:
+        self.commanded.append(message)
+        space = self.spec.action_space()
+        for part in space.slices:
+            if part.kind == "position":
+                self._joints |= dict(
+                    zip(part.names, message.action[part.start : part.stop], strict=True)
+                )
+
+    def _publish_joints(self) -> None:
+        message = JointState(name=list(self._joints), position=list(self._joints.values()))
+        message.header.stamp = self.stage.node.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+
+LIMITS = {"lower": -2.0, "upper": 2.0, "velocity": 1.5, "acceleration": 4.0, "jerk": 60.0}
+FINGER = {"lower": 0.0, "upper": 0.04, "velocity": 0.1, "acceleration": 1.0, "jerk": 9.0}
+AXIS = {"velocity": 0.5, "acceleration": 0.8}
+ARM = ["joint1", "joint2"]
+
+
+def robot_values(*, arm: dict[str, Any], gripper: dict[str, Any]) -> dict[str, Any]:
+    """An arm, a gripper, a lift that takes velocities, and a base; patient as a test must be."""
+    return {
+        "name": "everything",
+        "base_frame": "base",
+        "anchor": "state",
+        "state": {
+            "topic": "/joint_states",
+            "joints": [*ARM, "finger", "lift"],
+            "tolerance_s": 0.05,
+            "on_loss": "stop",
+        },
+        "action": [
+            {"name": "arm", "kind": "position", "names": ARM, "output": "arm"},
+            {"name": "grip", "kind": "binary", "names": ["grip"], "output": "gripper"},
+            {"name": "lift", "kind": "velocity", "names": ["lift"], "output": "lift"},
+            {"name": "base", "kind": "velocity", "names": ["vx", "wz"], "output": "base"},
+        ],
+        "outputs": [
+            {"name": "arm", "joints": ARM} | arm,
+            {"name": "gripper", "joints": ["finger"], "closed_position": 0.0}
+            | {"open_position": 0.04}
+            | gripper,
+            {
+                "name": "lift",
+                "controller": "forward_velocity",
+                "topic": "/lift/commands",
+                "joints": ["lift"],
+                "on_host_loss": "the drive's own timeout of 0.2 s",
+            },
+            {
+                "name": "base",
+                "controller": "twist_stamped",
+                "topic": "/cmd_vel",
+                "joints": ["x", "yaw"],
+                "rate_hz": 20,
+                "on_host_loss": "cmd_vel_timeout 0.5 s",
+                "limits": {"x": AXIS, "yaw": AXIS},
+            },
+        ],
+        "limits": dict.fromkeys([*ARM, "lift"], LIMITS) | {"finger": FINGER},
+        "max_first_step": 0.5,
+        "max_tracking_error": 1.0,
+        "watchdogs": {"joint_state_max_age_s": 5.0, "plan_max_age_s": 6.0},
+    }
+
+
+def driving(rows: int = 80) -> np.ndarray:
+    """The arm on its way, the gripper closed, lift and base at one speed. Shape (T, 6)."""
+    s = np.linspace(0.0, 1.0, rows)[:, None]
+    constant = np.tile([0.0, 0.2, 0.3, -0.2], (rows, 1))
+    return np.hstack([1.6 * s, -1.2 * s, constant])
