@@ -20,6 +20,7 @@ from vla_ros.robot.gripper_output import GripperOutput, grippers_of
 from vla_ros.robot.outputs import ArmLayout
 from vla_ros.robot.pace import Pace
 from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.spec_pose import joint_slice
 from vla_ros.robot.velocity_output import VelocityOutput, velocity_outputs_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -77,10 +78,11 @@ class Execution:
         self._row_delay_ns = 0
         rates = spec.rates
         due_hz = {
-            part.output: spec.output(part.output).due_hz(
-                part.kind, rates.control_hz, rates.window_hz
+            output.name: output.due_hz(
+                joint_slice(part, output).kind, rates.control_hz, rates.window_hz
             )
             for part in spec.action
+            for output in [spec.output(part.output)]
         }
         self._paces = {name: Pace(round(rates.control_hz / hz)) for name, hz in due_hz.items()}
 

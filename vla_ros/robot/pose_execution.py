@@ -10,6 +10,7 @@ Axis letters: T rows, A elements of the robot's action, N joints commanded by po
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from vla_ros.robot.spec import PoseSliceSpec, RobotSpec
 from vla_ros.spaces.rotations import RotationError
 
 FloatArray = npt.NDArray[np.float64]
+_Scalar = TypeVar("_Scalar", np.float64, np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -172,9 +174,8 @@ class PoseExecution(Execution):
         """As for joints; a link's pose is what the commanded joints amount to."""
         sample, setpoint = super().sample(mode, epoch, measured), self.setpoint
         assert setpoint is not None  # the commander is active
-        action, reference, limited = (
-            self._spread(v) for v in (sample.action, sample.reference, sample.limited)
-        )
+        action, reference = self._spread(sample.action), self._spread(sample.reference)
+        limited = self._spread(sample.limited)
         plan = self.executing
         ahead = 0.0 if plan is None else plan.dt_ns * 1e-9
         joints = np.stack(
@@ -188,8 +189,9 @@ class PoseExecution(Execution):
             else:
                 action[columns], reference[columns] = written(pose.part, there[:2])
             limited[columns] = np.bitwise_or.reduce(setpoint.limited[pose.joints])
-        for values in (action, reference, limited):
-            values.setflags(write=False)
+        action.setflags(write=False)
+        reference.setflags(write=False)
+        limited.setflags(write=False)
         return replace(
             sample,
             action=action,
@@ -198,7 +200,7 @@ class PoseExecution(Execution):
             deviation=float(np.abs(action - reference).max(initial=0.0)),
         )
 
-    def _spread(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def _spread(self, values: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
         """Elements of the joints' action in the places of the robot's. Shape (A,)."""
         spread = np.zeros(self._dim, dtype=values.dtype)
         spread[self._ours] = values[self._theirs]

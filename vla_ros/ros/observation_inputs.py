@@ -94,7 +94,7 @@ class ObservationInputs:
         elif not self._threads.submit(camera.key, work, done):
             self._observer.count_dropped(camera.key)
 
-    def _on_static(self, source: AnySource, topic: str, message: Any) -> None:
+    def _on_static(self, source: CameraSpec | AnySource, topic: str, message: Any) -> None:
         # What holds for all time comes once, perhaps before simulated time does.
         push(self._observer, source, message, self._node.clock.now_ns(), topic=topic)
 
