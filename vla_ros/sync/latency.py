@@ -1,11 +1,11 @@
 """How much later than the capture a camera's pictures are stamped, seen from the robot's motion.
 
-Pictures change when the joints move. The latency is the shift in time at which the distances that
-the joints went explain the changes from picture to picture best (`ShiftFit`). The interval comes
-from leaving out one twelfth of the recording at a time (the jackknife: Quenouille 1956, Tukey
-1958), in long stretches, because the errors of neighbouring pictures belong together. No marker
-and no model of camera or robot; any motion that starts, stops and turns will do. What excites too
-little is refused.
+What a camera shows depends on where the joints are, so the latency is the shift in time at which
+the pictures are likeliest as a smooth function of the joint positions (`ShiftFit`). The interval
+comes from leaving out a part of the recording at a time (the jackknife: Quenouille 1956, Tukey
+1958), in stretches of more than a second, because the errors of neighbouring pictures belong
+together. No marker and no model of camera or robot; any motion that starts, stops and turns will
+do. What excites too little is refused. The capture is the middle of the exposure.
 """
 
 from __future__ import annotations
@@ -16,22 +16,34 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_ros.errors import VlaError
-from vla_ros.sync.shift_fit import ShiftFit
+from vla_ros.sync.shift_fit import WINDOW, ShiftFit, Smoothness
 
 FloatArray = npt.NDArray[np.float64]
 Stamps = npt.NDArray[np.int64]
 
-_STEP_NS = 4_000_000
-_MARGIN_NS = 40_000_000  # looked at beyond both ends, so that the best shift is no end
-_WINDOW = 30  # changes
-_MAX_WINDOW_NS = 2_500_000_000
-_GROUPS = 12
-_QUANTILE = 2.201  # of Student's t with _GROUPS - 1 degrees of freedom, for 95 %
+MOTION = (
+    "move every joint of the arm in view of the camera, one or several at a time, with moves of "
+    "half a second to two seconds that turn back often and stop between, for a minute"
+)
+"""What to do in front of the camera, as an instruction."""
+
+_COARSE_NS = 12_000_000
+_FINE_NS = 4_000_000
+_FINE_REACH = 6  # steps to either side
+_MARGIN_NS = 48_000_000  # looked at beyond both ends, so that the best shift is no end
+_EDGE = 3  # coarse steps; a best shift so near an end may be one that lies beyond
+_APART_NS = 25_000_000  # pictures that follow faster tell hardly more
+_TUNING = 20  # stretches that the smoothness is tuned on, or up to twice as many
+_ROUNDS = 2
+_GROUPS = 18
+_QUANTILE = 2.110  # of Student's t with _GROUPS - 1 degrees of freedom, for 95 %
 _FLOOR_NS = 1_000_000.0  # no interval is narrower than this to either side
-_MIN_WINDOWS = 12
+_MIN_STRETCHES = 12
 _MIN_MOTION = 0.02  # rad or m of the joint that moves most
-_MIN_FIT = 0.3  # share of the pictures' changes that the joints explain
-_MAX_HALF_NS = 15_000_000
+_MIN_FIT = 0.3  # share of left-out pictures that the joints foretell
+_OTHER_NS = 60_000_000  # shifts so far from the best are other ones
+_MIN_CLARITY = 3.5  # standard errors; recordings of two different motions reach 2.7
+_MAX_HALF_NS = 6_000_000
 
 
 class LatencyError(VlaError):
@@ -46,25 +58,22 @@ class Latency:
         latency_ns: stamp minus capture.
         low_ns: lower end of the 95 % interval.
         high_ns: upper end.
-        fit: share of the variance of the pictures' changes that the joints explain, in [0, 1].
-        pictures: how many changes were used.
+        fit: share of the pictures' variance that the joints foretell, in [0, 1].
+        clarity: how much better this shift fits than others, in standard errors over stretches.
+        pictures: how many were used.
     """
 
     latency_ns: int
     low_ns: int
     high_ns: int
     fit: float
+    clarity: float
     pictures: int
-
-
-def picture_change(before: npt.NDArray[np.int16], after: npt.NDArray[np.int16]) -> float:
-    """How much one `small_grey` picture differs from the next, in [0, 255]."""
-    return float(np.mean(np.abs(after - before)))
 
 
 def estimate_latency(
     picture_stamps_ns: Stamps,
-    changes: FloatArray,
+    pictures: npt.NDArray[np.float32],
     joint_stamps_ns: Stamps,
     positions: FloatArray,
     *,
@@ -74,7 +83,7 @@ def estimate_latency(
 
     Args:
         picture_stamps_ns: stamps of the pictures, rising. Shape (N,).
-        changes: ``picture_change`` from each picture to the next. Shape (N - 1,).
+        pictures: ``spaces.images.small_grey`` of each. Shape (N, H, W).
         joint_stamps_ns: stamps of the joint states, rising. Shape (M,).
         positions: joint positions [rad or m]. Shape (M, S).
         max_latency_ns: the largest that is looked for.
@@ -87,70 +96,92 @@ def estimate_latency(
     if not moved >= _MIN_MOTION:
         raise LatencyError(
             f"no joint moved by more than {moved:.4f} rad or m; expected {_MIN_MOTION} and more: "
-            "move the arm to and fro in front of the camera, with stops"
+            f"{MOTION}"
         )
-    shifts = np.arange(-_MARGIN_NS, max_latency_ns + _MARGIN_NS + 1, _STEP_NS)
-    starts, ends = picture_stamps_ns[:-1], picture_stamps_ns[1:]
-    inside = (starts - shifts[-1] >= joint_stamps_ns[0]) & (ends - shifts[0] <= joint_stamps_ns[-1])
-    count = int(inside.sum()) // _WINDOW
-    starts, ends, windows = (
-        values[inside][: count * _WINDOW].reshape(count, _WINDOW)
-        for values in (starts, ends, changes)
-    )
-    whole = ends[:, -1] - starts[:, 0] <= _MAX_WINDOW_NS
-    if whole.sum() < _MIN_WINDOWS:
+    shifts = np.arange(-_MARGIN_NS, max_latency_ns + _MARGIN_NS + 1, _COARSE_NS)
+    used = _apart(picture_stamps_ns)
+    at = picture_stamps_ns[used]
+    used = used[(at - shifts[-1] >= joint_stamps_ns[0]) & (at - shifts[0] <= joint_stamps_ns[-1])]
+    if len(used) < _MIN_STRETCHES * WINDOW:
         raise LatencyError(
-            f"{whole.sum() * _WINDOW} pictures have joint states around them; expected at least "
-            f"{_MIN_WINDOWS * _WINDOW}; record for longer (60 s), or mend the camera's rate"
+            f"{len(used)} pictures have joint states around them; expected at least "
+            f"{_MIN_STRETCHES * WINDOW}: record for longer (60 s), or mend the camera's rate"
         )
-    fit = ShiftFit(starts[whole], ends[whole], windows[whole], joint_stamps_ns, positions)
-    errors = np.array([fit.errors(int(shift)) for shift in shifts])
-    best = int(np.argmin(errors.sum(axis=1)))
-    explained = 1 - float(errors[best].sum() / fit.power.sum())
+    flat = pictures[used].reshape(len(used), -1)
+    fit = ShiftFit(picture_stamps_ns[used], flat, joint_stamps_ns, positions)
+    every = max(1, len(fit) // _TUNING)
+    smooth = fit.start
+    for _ in range(_ROUNDS):
+        rough = _over(fit, shifts, smooth, every).sum(axis=1)
+        smooth = fit.tuned(int(shifts[np.argmin(rough)]), smooth, every)
+    coarse = _over(fit, shifts, smooth)
+    best = int(np.argmin(coarse.sum(axis=1)))
+    explained = fit.explained(int(shifts[best]), smooth)
     if not explained >= _MIN_FIT:
         raise LatencyError(
-            f"the joints explain {explained:.0%} of how the pictures change; expected "
+            f"the joints explain {max(explained, 0):.0%} of what the pictures show; expected "
             f"{_MIN_FIT:.0%} and more: let the robot fill more of the picture, and nothing else "
             "move"
         )
-    if not 5 <= best < len(shifts) - 5:
+    gains = coarse[np.abs(shifts - shifts[best]) > _OTHER_NS].mean(axis=0) - coarse[best]
+    clarity = float(gains.mean() / max(gains.std(ddof=1) / np.sqrt(len(gains)), 1e-9))
+    first, last = shifts[_EDGE] * 1e-9, shifts[-1 - _EDGE] * 1e-9
+    if not clarity >= _MIN_CLARITY or not _EDGE <= best < len(shifts) - _EDGE:
         raise LatencyError(
-            f"no latency between {shifts[5] * 1e-9:.3f} and {shifts[-6] * 1e-9:.3f} s fits; "
-            "check that pictures and joint states are stamped by clocks that agree"
+            f"no latency between {first:.3f} and {last:.3f} s fits the pictures clearly better "
+            f"than others (by {clarity:.1f} standard errors; expected {_MIN_CLARITY}): {MOTION}. "
+            "If it did, check that the camera sees the robot, that nothing else moves, and that "
+            "pictures and joint states are stamped by clocks that agree"
         )
-    near = slice(best - 5, best + 6)
-    latencies = _lowest(_all_and_without_each(errors[near], _GROUPS), shifts[near])
+    near = shifts[best] + _FINE_NS * np.arange(-_FINE_REACH, _FINE_REACH + 1)
+    latencies = _lowest(_all_and_without_each(_over(fit, near, smooth), _GROUPS), near)
+    groups = len(latencies) - 1
     spread = latencies[1:] - latencies[1:].mean()
-    deviation = float(np.sqrt((_GROUPS - 1) / _GROUPS * np.sum(spread**2)))
-    half_ns = max(_QUANTILE * deviation, _FLOOR_NS)
+    half_ns = max(_QUANTILE * float(np.sqrt((groups - 1) / groups * np.sum(spread**2))), _FLOOR_NS)
     if half_ns > _MAX_HALF_NS:
         raise LatencyError(
-            f"the latency is known to {half_ns * 1e-6:.0f} ms only; expected "
-            f"{_MAX_HALF_NS * 1e-6:.0f} ms: the motion is too little or too even; start, stop and "
-            "turn often"
+            f"the latency is about {latencies[0] * 1e-6:.0f} ms, but known to "
+            f"{half_ns * 1e-6:.1f} ms only; expected {_MAX_HALF_NS * 1e-6:.0f} ms: record for "
+            f"longer, and {MOTION}"
         )
     return Latency(
         latency_ns=round(latencies[0]),
         low_ns=round(latencies[0] - half_ns),
         high_ns=round(latencies[0] + half_ns),
         fit=explained,
-        pictures=int(whole.sum()) * _WINDOW,
+        clarity=clarity,
+        pictures=len(fit) * WINDOW,
     )
 
 
+def _apart(stamps: Stamps) -> npt.NDArray[np.intp]:
+    """Indices of pictures that are some time apart."""
+    kept: list[int] = []
+    for index, stamp in enumerate(stamps):
+        if not kept or stamp - stamps[kept[-1]] >= _APART_NS:
+            kept.append(index)
+    return np.array(kept, dtype=np.intp)
+
+
+def _over(fit: ShiftFit, shifts: Stamps, smooth: Smoothness, every: int = 1) -> FloatArray:
+    """How unlikely each stretch is at each shift. Shape (L, W)."""
+    return np.array([fit.unlikelihood(int(shift), smooth, every) for shift in shifts])
+
+
 def _all_and_without_each(values: FloatArray, groups: int) -> FloatArray:
-    """Sums over the windows (L, W): of all, and without each group. Shape (L, 1 + groups)."""
+    """Sums over the stretches (L, W): of all, and without each group. Shape (L, 1 + groups)."""
+    groups = min(groups, values.shape[1])
     edges = np.linspace(0, values.shape[1], groups, endpoint=False).astype(int)
     total = values.sum(axis=1, keepdims=True)
     return np.hstack((total, total - np.add.reduceat(values, edges, axis=1)))
 
 
-def _lowest(errors: FloatArray, shifts: Stamps) -> FloatArray:
-    """Where each column of errors (L, R) is least, between the shifts [ns] by a parabola."""
-    at = np.clip(np.argmin(errors, axis=0), 1, len(shifts) - 2)
-    columns = np.arange(errors.shape[1])
-    left, middle, right = (errors[at + k, columns] for k in (-1, 0, 1))
+def _lowest(costs: FloatArray, shifts: Stamps) -> FloatArray:
+    """Where each column of costs (L, R) is least, between the shifts [ns] by a parabola."""
+    at = np.clip(np.argmin(costs, axis=0), 1, len(shifts) - 2)
+    columns = np.arange(costs.shape[1])
+    left, middle, right = (costs[at + k, columns] for k in (-1, 0, 1))
     bend = left - 2 * middle + right
     offset = np.divide(left - right, 2 * bend, out=np.zeros_like(bend), where=bend > 0)
-    lowest: FloatArray = shifts[at] + np.clip(offset, -1, 1) * _STEP_NS
+    lowest: FloatArray = shifts[at] + np.clip(offset, -1, 1) * _FINE_NS
     return lowest
