@@ -27,6 +27,7 @@ from vla_ros.motion.setpoint import MotionState, Setpoint, TrajectoryWindow
 from vla_ros.motion.smoothing import smooth
 from vla_ros.motion.timeline import Piece, Segment, Timeline
 from vla_ros.motion.window import window_of
+from vla_ros.spaces.turns import continued
 
 MAX_OUTSIDE = 0.05
 STOPPED = "stop"
@@ -154,6 +155,8 @@ class JointMotion:
     ) -> None:
         """Execute a plan from ``max(valid_from_ns, next tick)`` on, at the row due then.
 
+        Joints without position limits go the short way from row to row, whatever turn is named.
+
         Args:
             start_ns: Due time of row 0, in [ns].
             dt_ns: Time between rows, in [ns].
@@ -174,6 +177,8 @@ class JointMotion:
         due = Due.of(len(rows), start_ns, dt_ns, valid_from_ns, interpolation, now_ns)
         tick = max(self._tick + 1, line.tick_at_or_after(due.begin_ns))
         first_row = due.row_at(line.time_ns(tick))
+        here, entry = line.state(tick)[0], min(max(int(first_row), 0), len(rows) - 1)
+        rows = continued(rows, self.limits.turning, here, entry)
         smoothed = smooth(rows, dt_ns * 1e-9, self._noise, self.limits.jerk)
         curve = Curve.through(smoothed, dt_ns * 1e-9)
         try:
@@ -213,6 +218,7 @@ class JointMotion:
         if not 0.0 < speed <= 1.0:
             raise MotionRefused(f"The speed must be above 0 and at most 1, got {speed}.")
         line, tick = self._line, self._tick + 1
+        target = continued(target[None], self.limits.turning, line.state(tick)[0])[0]
         samples = way_to_pose(
             line.state(tick),
             target,

@@ -71,6 +71,11 @@ class MotionLimits:
             )
 
     @property
+    def turning(self) -> NDArray[np.bool_]:
+        """Which joints turn without end: those without any position limit. Shape (N,)."""
+        return np.isinf(self.lower) & np.isinf(self.upper)
+
+    @property
     def size(self) -> int:
         """Number of joints N."""
         return len(self.names)

@@ -100,6 +100,7 @@ def runner_for(policy: Policy, robot: RobotSpec, parameters: PolicyParameters) -
         aggregation=cast(Joining, parameters.aggregation),
         execute_ns=round(parameters.execute_s * 1e9),
         jacobian=cast(Literal["none", "full"], parameters.rtc_jacobian),
+        turning=robot.turning_elements(),
         period_ns=robot.rates.control_period_ns,
         spec_hash=spec_hash(robot),
     )

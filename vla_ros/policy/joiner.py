@@ -18,6 +18,7 @@ from vla_ros.chunks.rtc import furthest_delay, soft_mask
 from vla_ros.chunks.surprise import Surprise, disagreement
 from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import Guidance, PolicySpec
+from vla_ros.spaces.turns import continued, wrapped
 from vla_ros.spaces.vectors import VectorSpace
 
 FloatArray = npt.NDArray[np.float64]
@@ -72,6 +73,7 @@ class Joiner:
         weights: How ``blend`` weighs, also where ``rtc`` falls back to it.
         guidance_weight: Bound of the pull (beta).
         jacobian: How ``rtc`` pulls (`Guidance.jacobian`).
+        turning: Which elements are angles of joints that turn without end. Shape (A,).
 
     Raises:
         CannotGuide: ``rtc`` with a policy that cannot.
@@ -86,6 +88,7 @@ class Joiner:
         weights: BlendWeights | None = None,
         guidance_weight: float = 5.0,
         jacobian: Literal["none", "full"] = "none",
+        turning: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         if joining == "rtc" and spec.rtc == "none":
             raise CannotGuide(
@@ -100,6 +103,7 @@ class Joiner:
         )
         self._max_weight = guidance_weight
         self._jacobian = jacobian
+        self._turning = np.zeros(space.dim, dtype=bool) if turning is None else turning
         self._surprise = Surprise()
 
     def ask(
@@ -131,8 +135,9 @@ class Joiner:
             )
         overlap = (before.end_ns - start_ns) // dt_ns + 1
         prefix = self._spec.rtc == "prefix"
+        old = resample(before.plan, self._space, start_ns, dt_ns, horizon, before.delay_ns)
         guidance = Guidance(
-            actions=resample(before.plan, self._space, start_ns, dt_ns, horizon, before.delay_ns),
+            actions=wrapped(old, self._turning),
             weights=soft_mask(horizon, delay, overlap, "hard" if prefix else "exponential"),
             max_weight=self._max_weight,
             jacobian=self._jacobian,
@@ -153,6 +158,10 @@ class Joiner:
         Averages (``ensemble``, ``average``) begin anew with a chunk that is far further from the
         plan before than is usual: it knows something that the others do not.
         """
+        here = chunk[0]
+        if before is not None:
+            here = resample(before.plan, self._space, start_ns, dt_ns, 1, before.delay_ns)[0]
+        chunk = continued(chunk, self._turning, here)
         alone = before is None or ask.aggregation != "blend"
         if before is not None and not alone and self._weights.kind != "linear":
             apart = disagreement(

@@ -46,6 +46,7 @@ class PolicyRunner:
         period_ns: One control period of the bridge, in [ns].
         weights: How ``blend`` weighs.
         jacobian: How ``rtc`` pulls (`vla_ros.policy.protocol.Guidance`).
+        turning: Which elements are angles of joints that turn without end. Shape (A,).
         max_stretch: How many times slower a run may become where inference takes so long that
             chunks at full speed would end before their successors come; 1 never slows down.
         spec_hash: Hash of the robot file, copied into each plan.
@@ -65,6 +66,7 @@ class PolicyRunner:
         period_ns: int = 10_000_000,
         weights: BlendWeights | None = None,
         jacobian: Literal["none", "full"] = "none",
+        turning: npt.NDArray[np.bool_] | None = None,
         max_stretch: float = 2.0,
         spec_hash: int = 0,
     ) -> None:
@@ -76,7 +78,9 @@ class PolicyRunner:
         self._spec = spec
         self._space = action_space
         self._schedule = Schedule(joining=aggregation, execute_ns=execute_ns, period_ns=period_ns)
-        self._joiner = Joiner(spec, action_space, aggregation, weights=weights, jacobian=jacobian)
+        self._joiner = Joiner(
+            spec, action_space, aggregation, weights=weights, jacobian=jacobian, turning=turning
+        )
         self._rates = action_space.mask("velocity")
         self._max_stretch = max_stretch
         self._response = ResponseTime()

@@ -84,6 +84,7 @@ class Authority:
             np.arange(len(watched)) < len(arm),
             spec.watchdogs.joint_state_max_age_ns,
             spec.max_tracking_error,
+            np.append(spec.motion_limits(arm).turning, np.zeros(len(watched) - len(arm), bool)),
         )
         self._helm = Helm(spec, self._gate, self._execution, self._joints)
         self._estop = EStopWatch(None if spec.estop is None else spec.estop.max_age_ns)

@@ -21,6 +21,7 @@ from vla_ros.motion.offer import Due, checked_rows
 from vla_ros.motion.pose import checked_pose, way_to_pose
 from vla_ros.motion.ruckig_moves import Mover
 from vla_ros.motion.setpoint import LIMITED_POSITION
+from vla_ros.spaces.turns import continued
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -94,7 +95,8 @@ class ChunkMotion:
         rows = checked_rows(positions, dt_ns, self._limits)
         due = Due.of(len(rows), start_ns, dt_ns, valid_from_ns, interpolation, now_ns)
         begin_ns = max(due.begin_ns, self._tick_ns(now_ns) + self._period_ns)
-        due.row_at(begin_ns)
+        row = min(max(int(due.row_at(begin_ns)), 0), len(rows) - 1)
+        rows = continued(rows, self._limits.turning, self._at(now_ns)[0], row)
         self._next = (begin_ns, due, rows)
 
     def stop(self, now_ns: int) -> None:
@@ -112,7 +114,8 @@ class ChunkMotion:
         Raises:
             MotionRefused: A target that is malformed or outside the limits, or no such speed.
         """
-        target = checked_pose(q, self._limits)
+        here = self._at(now_ns)[0]
+        target = continued(checked_pose(q, self._limits)[None], self._limits.turning, here)[0]
         if not 0.0 < speed <= 1.0:
             raise MotionRefused(f"The speed must be above 0 and at most 1, got {speed}.")
         position, velocity = self._at(now_ns)

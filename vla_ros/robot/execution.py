@@ -22,6 +22,7 @@ from vla_ros.robot.pace import Pace
 from vla_ros.robot.spec import RobotSpec
 from vla_ros.robot.spec_pose import joint_slice
 from vla_ros.robot.velocity_output import VelocityOutput, velocity_outputs_of
+from vla_ros.spaces.turns import continued
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -69,6 +70,7 @@ class Execution:
             *effort_outputs_of(spec),
         ]
         self._motion = self.arm.motion(spec)
+        self._turning = spec.motion_limits(self.arm.names).turning
         self._others = np.setdiff1d(np.arange(self._space.dim), self.arm.columns)
         self.setpoint: Setpoint | None = None
         self.remark = ""
@@ -185,6 +187,7 @@ class Execution:
         low = int(row)
         high = min(low + 1, plan.horizon - 1)
         rows = plan.actions[:, self.arm.columns]
+        rows = continued(rows, self._turning, self.setpoint.position, low)
         step = np.abs(rows[low] + (row - low) * (rows[high] - rows[low]) - self.setpoint.position)
         worst = int(np.argmax(step))
         return float(step[worst]), self.arm.names[worst]

@@ -190,6 +190,13 @@ class RobotSpec(Strict):
         """Meaning of the action vector."""
         return VectorSpace.of(*self.action_parts)
 
+    def turning_elements(self) -> npt.NDArray[np.bool_]:
+        """Which elements of the action are angles of joints that turn without end. Shape (A,)."""
+        space = self.action_space()
+        free = {n for n, row in self.limits.items() if row.lower is None and row.upper is None}
+        named = zip(space.names, space.kinds, strict=True)
+        return np.array([kind == "position" and name in free for name, kind in named], dtype=bool)
+
     @property
     def action_parts(self) -> tuple[Part, ...]:
         """The slices of the action vector."""

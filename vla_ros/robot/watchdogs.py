@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_ros.robot.commands import StopReason
+from vla_ros.spaces.turns import continued
 
 FloatArray = npt.NDArray[np.float64]
 Alarm = tuple[StopReason, str]
@@ -31,6 +32,8 @@ class JointWatch:
             object never arrives, so it is not). Shape (M,).
         max_age_ns: Longest silence, steady time, in [ns].
         max_error: Largest distance from the commanded position, in [rad] or [m].
+        turning: Which joints turn without end; they are counted on across the seam at pi. Shape
+            (M,).
     """
 
     def __init__(
@@ -39,7 +42,9 @@ class JointWatch:
         checked: npt.NDArray[np.bool_],
         max_age_ns: int,
         max_error: float,
+        turning: npt.NDArray[np.bool_] | None = None,
     ) -> None:
+        self._turning = np.zeros(len(names), dtype=bool) if turning is None else turning
         self._names = names
         self._checked = checked
         self._max_age_ns = max_age_ns
@@ -84,6 +89,8 @@ class JointWatch:
                 "expected increasing stamps: is there a second publisher?"
             )
             return self._refused
+        if self._measured:
+            values = continued(values[None], self._turning, self._measured[-1][1])[0]
         self._refused = ""
         self._steady_ns = steady_ns
         self._measured.append((stamp_ns, values))
