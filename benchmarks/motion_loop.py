@@ -1,8 +1,11 @@
 """A closed loop in simulated time: a flow policy, the runner, the motion pipeline and a JTC.
 
-The policy is a flow whose distribution is known in closed form, so its samples, and real-time
+The policy is a flow whose distribution is known in closed form, so that its velocity, and real-time
 chunking through its sampler, are exact: chunks are Gaussian around "go on from the observed state
-to the reference", with a slow deviation (each sample has a mind of its own) and white noise.
+to the reference", with a slow deviation (each sample has a mind of its own). White noise, as of a
+network, is added. As in trained policies the flow is of actions normalised by the spread of the
+data, here of the motion, and not by that of one observation's chunks: how hard real-time chunking
+holds on to the plan before depends on it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +34,8 @@ ROWS, DT_NS, PERIOD_NS = 50, 20 * MS, 10 * MS
 JOINTS = ("joint1", "joint2", "joint3")
 SPACE = VectorSpace.of(("arm", "position", list(JOINTS)))
 WHITE_RAD, SLOW_RAD, SLOW_S = 0.002, 0.01, 0.3
-RETURN_S, FLOW_STEPS = 0.05, 8
+RETURN_S, FLOW_STEPS = 0.05, 10
+DATA_RAD = 0.35  # of `sines`
 CAMERA_NS, CAMERA_AGE_NS = 33 * MS, 30 * MS
 SERVO_S, TICKS_OF_CONTROLLER = 0.02, 5
 LIMITS = MotionLimits(
@@ -70,11 +75,10 @@ def sines(t: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def _spread() -> tuple[Array, Array]:
-    """Eigenvalues (T,) and eigenvectors (T, T) of the covariance of a chunk's deviation."""
+    """Eigenvalues (T,) and eigenvectors (T, T) of the covariance of a chunk's slow deviation."""
     t = np.arange(ROWS) * DT_NS * 1e-9
-    slow = SLOW_RAD**2 * np.exp(-0.5 * np.square((t[:, None] - t) / SLOW_S))
-    values, vectors = np.linalg.eigh(slow + WHITE_RAD**2 * np.eye(ROWS))
-    return values, vectors
+    values, vectors = np.linalg.eigh(np.exp(-0.5 * np.square((t[:, None] - t) / SLOW_S)))
+    return SLOW_RAD**2 * np.maximum(values, 0.0), vectors
 
 
 @dataclass(kw_only=True)
@@ -96,22 +100,22 @@ class FlowPolicy:
         back = (1.0 + late + 0.5 * late**2) * np.exp(-late)  # leaves the state smoothly
         mean = wanted + (seen.state - wanted[0]) * back
         values, vectors = _spread()
+        lam = values / DATA_RAD**2
         x = self.rng.normal(size=(ROWS, len(JOINTS)))
+        white = WHITE_RAD * self.rng.normal(size=(ROWS, len(JOINTS)))
         guide = request.guidance
-        scale = SLOW_RAD  # the flow works on normalised deviations from the mean
         for k in range(FLOW_STEPS):
             tau = k / FLOW_STEPS
-            lam = values / scale**2
-            gain = tau * lam / (tau**2 * lam + (1.0 - tau) ** 2)
+            gain = tau * lam / (tau**2 * lam + (1.0 - tau) ** 2)  # d clean / d x
             clean = vectors @ (gain[:, None] * (vectors.T @ x))
             v = (clean - x) / (1.0 - tau)
             if guide is not None:
-                y = (guide.actions - mean) / scale
-                error = guide.weights[:, None] * (y - clean)
-                pull = vectors @ (gain[:, None] * (vectors.T @ error))
+                pull = guide.weights[:, None] * ((guide.actions - mean) / DATA_RAD - clean)
+                if guide.jacobian == "full":
+                    pull = vectors @ (gain[:, None] * (vectors.T @ pull))
                 v = v + guidance_weight(tau, guide.max_weight) * pull
             x = x + v / FLOW_STEPS
-        return mean + scale * x
+        return mean + DATA_RAD * x + white
 
 
 @dataclass(kw_only=True)
@@ -204,10 +208,20 @@ class Loop:
 class Ours(Loop):
     """PolicyRunner and JointMotion, rolling windows every 30 ms."""
 
-    def __init__(self, reference: Reference, latency_s: float, seed: int, joining: Joining) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        latency_s: float,
+        seed: int,
+        *,
+        joining: Joining,
+        jacobian: Literal["none", "full"] = "none",
+        execute_ns: int = 200 * MS,
+    ) -> None:
         super().__init__(reference, latency_s, seed)
-        execute_ns = 800 * MS if joining == "sync" else 200 * MS
-        self.runner = PolicyRunner(SPEC, SPACE, aggregation=joining, execute_ns=execute_ns)
+        self.runner = PolicyRunner(
+            SPEC, SPACE, aggregation=joining, execute_ns=execute_ns, jacobian=jacobian
+        )
         self.runner.start_run(bytes(16), 1, "follow")
         self.motion = JointMotion(LIMITS, PERIOD_NS, smoothing_noise_rad=WHITE_RAD)
         self.motion.reset(np.zeros(3), 0)
