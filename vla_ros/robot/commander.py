@@ -64,6 +64,7 @@ class Commander(Authority):
             stop_reason=self.stop_reason,
             stop_text=self.stop_text,
             reset_required=self._gate.stopped,
+            hindrance=self._gate.hindrance,
             buffer_left_s=self._execution.left_ns(now_ns) / 1e9,
             deadline_misses=self._ticks.misses,
             chunks_accepted=self._runs.accepted,

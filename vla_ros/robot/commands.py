@@ -121,6 +121,7 @@ class BridgeReport:
         stop_reason: Kind of the stop that holds the robot.
         stop_text: What, expected, got, what to do; empty without a stop.
         reset_required: Whether only a resume lets it move again.
+        hindrance: Why commands would not be followed, else empty.
         buffer_left_s: How long the plans at hand last, in [s].
         deadline_misses: Ticks that came more than half a period late.
         chunks_accepted: Since the start.
@@ -136,6 +137,7 @@ class BridgeReport:
     stop_reason: StopReason
     stop_text: str
     reset_required: bool
+    hindrance: str
     buffer_left_s: float
     deadline_misses: int
     chunks_accepted: int

@@ -34,6 +34,8 @@ def health_of(report: BridgeReport, misses_before: int) -> Health:
         return Health(level="error", words=f"{report.stop_reason}: {report.stop_text}")
     if not report.enabled:
         return Health(level="warn", words="not enabled; call enable to let the robot move")
+    if report.hindrance:
+        return Health(level="warn", words=f"the robot's side is not ready: {report.hindrance}")
     misses = report.deadline_misses - misses_before
     if misses > 0:
         return Health(

@@ -50,9 +50,9 @@ class Helm:
     def take(self, now_ns: int) -> None:
         """Command from where the robot is, if everything allows it."""
         measured = self._joints.position
-        if measured is None or self._gate.closed:
+        self.active = measured is not None and not self._gate.closed
+        if measured is None or not self.active:
             return
-        self.active = True
         self.released = False
         self._rest.restart()
         self._joints.restart()

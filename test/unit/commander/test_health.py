@@ -47,3 +47,9 @@ def test_the_values_have_the_age_of_the_plan_and_the_counts(report):
     values = values_of(replace(report, buffer_left_s=0.4, chunks_refused=3))
     assert values["plan left [s]"] == 0.4
     assert values["chunks refused"] == 3
+
+
+def test_a_bridge_that_waits_for_controllers_says_which(report):
+    health = health_of(replace(report, hindrance="'arm' is inactive, expected active"), 0)
+    assert health.level == "warn"
+    assert "'arm' is inactive" in health.words

@@ -233,3 +233,21 @@ def test_a_robot_whose_controllers_are_not_ready_waits_and_then_starts_where_it_
     bench.commander.hindered("", bench.now)
     np.testing.assert_allclose(bench.tick().commanded.action[:2], [0.3, 0.2])
     assert bench.start() is None
+
+
+def test_a_resume_waits_for_controllers_that_were_switched_off() -> None:
+    bench = Bench()
+    bench.start()
+    bench.send()
+    bench.ticks(20)
+    bench.commander.hindered("'arm' is inactive, expected active", bench.now)
+    assert bench.commander.stop_reason == "tracking_error"
+    bench.ticks(60)
+    assert bench.commander.resume(bench.now) is None
+    bench.windows.clear()
+    bench.blocked, bench.arm = True, bench.arm + 0.3
+    bench.ticks(30)
+    assert bench.commander.mode == "IDLE"
+    assert bench.windows == []
+    bench.commander.hindered("", bench.now)
+    np.testing.assert_allclose(bench.tick().commanded.action[:2], bench.arm)
