@@ -18,6 +18,7 @@ from vla_ros.errors import VlaError
 from vla_ros.policy.first_look import FirstLook, checked_images, checked_state
 from vla_ros.policy.guidance import flow_guidance, joint_guidance
 from vla_ros.policy.models.flow import FlowGuidance
+from vla_ros.policy.models.linear import prepare
 from vla_ros.policy.models.prefix_expert import Prefix, PrefixExpert, PrefixInputs, Scene
 from vla_ros.policy.processors import Normaliser, RelativeActions, ZeroPadding
 from vla_ros.policy.processors.letterbox import Letterbox
@@ -167,6 +168,8 @@ class FlowPolicy:
         """Compute there from now on. Noise is drawn on the CPU, so seeds mean the same anywhere."""
         self._device = device
         self._model.to(device)
+        if device.type == "cpu":
+            prepare(self._model)
         self._schedule = self._model.schedule(len(self._schedule))
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:

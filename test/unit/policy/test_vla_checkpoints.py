@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from vla_ros.errors import VlaError
 from vla_ros.policy.first_look import ObservationMismatch
 from vla_ros.policy.load import load_policy
+from vla_ros.policy.models import linear
 from vla_ros.policy.pi0_weights import canonical
 from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
 from vla_ros.spaces import Observation
@@ -289,8 +290,12 @@ def test_more_memory_than_there_is_is_refused_before_loading(folder, monkeypatch
     assert "memory" in refusal(folder)
 
 
+@pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("name", ["pi0", "pi05", "smolvla"])
-def test_bfloat16_stays_near_float32(name, tmp_path):
+def test_bfloat16_stays_near_float32_whether_the_processor_knows_it_or_not(
+    name, known, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(linear, "has_bfloat16", lambda: known)
     folder = Path(shutil.copytree(GOLDEN / name / "checkpoint", tmp_path / name))
     exact = load_policy(str(folder))
     options = yaml.safe_load((folder / "vla.yaml").read_text())["options"]

@@ -26,6 +26,7 @@ from vla_ros.policy.first_look import FirstLook, checked_images, checked_state
 from vla_ros.policy.flow_policy import FlowProcessors
 from vla_ros.policy.layouts import CheckpointFolder, LayoutError, read_folder
 from vla_ros.policy.models.fast import FastTokenizer, from_paligemma_ids, load_fast, paligemma_ids
+from vla_ros.policy.models.linear import prepare
 from vla_ros.policy.models.paligemma import PaliGemmaSizes
 from vla_ros.policy.models.pi0_fast import DecodingError, Pi0Fast
 from vla_ros.policy.models.prefix_expert import PrefixInputs
@@ -146,6 +147,8 @@ class Pi0FastPolicy:
         """Compute there from now on."""
         self._device = device
         self._model.to(device)
+        if device.type == "cpu":
+            prepare(self._model)
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk. Shape (T, A), absolute, SI.

@@ -110,9 +110,9 @@ class Pi0(PrefixExpert[TimeTerms]):
 
     def embed_prefix(self, inputs: PrefixInputs) -> Tensor:
         """Image tokens, then words. Shape (B, P, width)."""
-        words = self.words(inputs.words) * math.sqrt(self.sizes.language.width)
-        dtype = self.project.weight.dtype
-        return torch.cat([self.image_tokens(inputs.images.to(dtype)), words.to(dtype)], dim=1)
+        dtype = self.vision.position.dtype
+        words = self.words(inputs.words).to(dtype) * math.sqrt(self.sizes.language.width)
+        return torch.cat([self.image_tokens(inputs.images.to(dtype)), words], dim=1)
 
     def look(self, inputs: PrefixInputs) -> Scene:
         """Read images and words; the state of ``inputs`` has no meaning."""
@@ -130,7 +130,7 @@ class Pi0(PrefixExpert[TimeTerms]):
         head = self.sizes.language.head_size
         if not self.sizes.adaptive:
             at = rotary_behind(positions, 1, head)
-            state = self.state(state.to(self.state.weight.dtype))[:, None].to(read[0][0].dtype)
+            state = self.state(state.float())[:, None].to(read[0][0].dtype)
             valid = None if valid is None else functional.pad(valid, (0, 1), value=True)
             mask = None if valid is None else valid[:, None, None]
             for layer, block in enumerate(self.expert):
@@ -154,7 +154,7 @@ class Pi0(PrefixExpert[TimeTerms]):
     def time_terms(self, time: Tensor) -> TimeTerms:
         """What depends on flow time alone. ``time``: Shape (B | 1, T | 1)."""
         width = self.sizes.expert.width
-        encoded = sincos_time(time, width).to(self.time_in.weight.dtype)
+        encoded = sincos_time(time, width)
         if not self.sizes.adaptive:
             return TimeTerms(self.time_in(encoded), None, None)
         condition = functional.silu(self.time_out(functional.silu(self.time_in(encoded))))
@@ -165,7 +165,7 @@ class Pi0(PrefixExpert[TimeTerms]):
 
     def embed_actions(self, noisy: Tensor, terms: TimeTerms) -> Tensor:
         """Action tokens. Shape (B, T, A) -> (B, T, F)."""
-        tokens = self.action_in(noisy.to(self.action_in.weight.dtype))
+        tokens = self.action_in(noisy.float())
         if terms.token is not None:
             tokens = self.time_out(functional.silu(self.action_mix(tokens) + terms.token))
         return tokens
@@ -182,5 +182,5 @@ class Pi0(PrefixExpert[TimeTerms]):
                 modulation=None if terms.blocks is None else terms.blocks[layer],
             )
         x = self.norm(x, terms.last)
-        out: Tensor = self.action_out(x.to(self.action_out.weight.dtype)).float()
+        out: Tensor = self.action_out(x.float())
         return out

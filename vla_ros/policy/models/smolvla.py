@@ -110,14 +110,15 @@ class SmolVla(PrefixExpert[Tensor]):
 
     def embed_scene(self, inputs: PrefixInputs) -> Tensor:
         """Image tokens, words. Shape (B, P, width)."""
-        dtype = self.project.weight.dtype
-        seen = torch.cat([self.image_tokens(inputs.images.to(dtype)), self.words(inputs.words)], 1)
+        dtype = self.vision.position.dtype
+        words = self.words(inputs.words).to(dtype)
+        seen = torch.cat([self.image_tokens(inputs.images.to(dtype)), words], dim=1)
         return seen * math.sqrt(self.sizes.language.width)
 
     def embed_state(self, state: Tensor) -> Tensor:
         """Shape (B, S) -> (B, 1, width)."""
-        out: Tensor = self.state(state.to(self.state.weight.dtype))[:, None]
-        return out.to(self.project.weight.dtype)
+        out: Tensor = self.state(state.float())[:, None]
+        return out.to(self.vision.position.dtype)
 
     def embed_prefix(self, inputs: PrefixInputs) -> Tensor:
         """Image tokens, words, state. Shape (B, P, width)."""
@@ -187,13 +188,12 @@ class SmolVla(PrefixExpert[Tensor]):
 
     def time_terms(self, time: Tensor) -> Tensor:
         """Time's part of the action tokens' mixture. Shape (B | 1, T | 1) -> (..., F)."""
-        encoded = sincos_time(time, self.sizes.expert.width)
-        out: Tensor = self.time_in(encoded.to(self.time_in.weight.dtype))
+        out: Tensor = self.time_in(sincos_time(time, self.sizes.expert.width))
         return out
 
     def embed_actions(self, noisy: Tensor, terms: Tensor) -> Tensor:
         """Action tokens. Shape (B, T, A) -> (B, T, F)."""
-        mixed = self.action_mix(self.action_in(noisy.to(self.action_in.weight.dtype))) + terms
+        mixed = self.action_mix(self.action_in(noisy.float())) + terms
         out: Tensor = self.time_out(functional.silu(mixed))
         return out
 
@@ -210,5 +210,5 @@ class SmolVla(PrefixExpert[Tensor]):
                 mask=prefix.cross_mask if cross else prefix.self_mask,
             )
         x = self.norm(x)
-        out: Tensor = self.action_out(x.to(self.action_out.weight.dtype)).float()
+        out: Tensor = self.action_out(x.float())
         return out

@@ -1,0 +1,74 @@
+"""Linear layers that are faster on a CPU compute what `nn.Linear` computes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from vla_ros.policy.models import linear
+from vla_ros.policy.models.linear import PackedLinear, WidenedLinear, prepare
+
+KINDS = [(PackedLinear, torch.float32), (PackedLinear, torch.bfloat16)]
+KINDS += [(WidenedLinear, torch.bfloat16)]
+
+
+def plain(dtype: torch.dtype, *, bias: bool = True, out: int = 50) -> nn.Linear:
+    torch.manual_seed(3)
+    layer = nn.Linear(37, out, bias=bias).to(dtype)
+    return layer.requires_grad_(False)
+
+
+def answer(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return layer(x).float()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("kind", "dtype"), KINDS)
+def test_it_answers_as_the_plain_layer(kind, dtype, bias):
+    layer = plain(dtype, bias=bias)
+    x = torch.randn(2, 7, 37).to(dtype)
+    fast = kind(layer)
+    inputs = x.float() if kind is WidenedLinear else x
+    exact = answer(layer.float(), x.float())
+    error = (answer(fast, inputs) - exact).abs().max()
+    assert error < (5e-3 if inputs.dtype == torch.bfloat16 else 1e-5)
+
+
+def test_large_weights_are_widened_in_pieces(monkeypatch):
+    monkeypatch.setattr(linear, "_PIECE", 37 * 16)
+    layer = plain(torch.bfloat16)
+    x = torch.randn(7, 37)
+    torch.testing.assert_close(answer(WidenedLinear(layer), x), answer(layer.float(), x))
+
+
+@pytest.mark.parametrize(("kind", "dtype"), KINDS)
+def test_gradients_of_its_input_are_those_of_the_plain_layer(kind, dtype):
+    inside = torch.float32 if kind is WidenedLinear else dtype
+    x = torch.randn(7, 37).to(inside).requires_grad_(True)
+    layer = plain(dtype)
+    fast = kind(layer)
+    (ours,) = torch.autograd.grad(fast(x).sum(), x)
+    (exact,) = torch.autograd.grad(layer.to(inside)(x).sum(), x)
+    torch.testing.assert_close(ours, exact)
+
+
+@pytest.mark.parametrize(("kind", "dtype"), KINDS)
+def test_it_moves_to_another_device(kind, dtype):
+    fast = kind(plain(dtype)).to("meta")
+    x = torch.empty(7, 37, device="meta", dtype=dtype if kind is PackedLinear else torch.float32)
+    assert fast(x).device.type == "meta"
+
+
+def test_only_embeddings_and_matrices_stay_bfloat16_where_the_processor_does_not_know_it(
+    monkeypatch,
+):
+    monkeypatch.setattr(linear, "has_bfloat16", lambda: False)
+    network = nn.Sequential(nn.Embedding(5, 8), nn.Linear(8, 8), nn.LayerNorm(8)).bfloat16()
+    prepare(network)
+    types = {name: tensor.dtype for name, tensor in network.named_parameters()}
+    kept = {name for name, dtype in types.items() if dtype == torch.bfloat16}
+    assert kept == {"0.weight", "1.weight"}
+    with torch.no_grad():
+        assert network[1:](torch.randn(3, 8)).dtype == torch.float32

@@ -1,0 +1,91 @@
+"""Linear layers for inference on a CPU: weights in the order in which the processor reads them.
+
+`prepare` puts them in place of a loaded network's `nn.Linear`. Where there are gradients, as in
+guidance through the network's Jacobian, they compute as `nn.Linear` does.
+
+Axis letters: N rows of tokens, I columns in, O columns out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_PIECE = 1 << 22
+"""Weights turned to float32 at a time: 16 MB, which stay in the processor's cache."""
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 numbers itself; if not, torch does it slowly."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+class PackedLinear(nn.Module):
+    """A linear layer whose weights oneDNN has put in its own order, once.
+
+    Without it every product begins by putting them in order, which for the few rows of an action
+    chunk takes half as long as the product itself.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.bias = linear.bias
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PackedLinear:
+        self._packed = fn(self._packed.to_dense())  # a device that it moves to has its own order
+        super()._apply(fn, recurse)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (..., N, I) -> (..., N, O)."""
+        if torch.is_grad_enabled() or not self._packed.is_mkldnn:
+            return functional.linear(x, self._packed.to_dense(), self.bias)
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+        return out
+
+
+class WidenedLinear(nn.Module):
+    """A linear layer with bfloat16 weights that are multiplied as float32, a piece at a time."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = linear.weight
+        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.float(), False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float32, Shape (..., N, I) -> (..., N, O)."""
+        if torch.is_grad_enabled():
+            return functional.linear(x, self.weight.float(), self.bias)
+        rows = x.reshape(-1, x.shape[-1])
+        out = torch.empty(len(rows), len(self.weight))
+        begin = 0
+        for piece in self.weight.split(max(1, _PIECE // x.shape[-1])):
+            torch.mm(rows, piece.float().t(), out=out[:, begin : begin + len(piece)])
+            begin += len(piece)
+        if self.bias is not None:
+            out += self.bias
+        return out.view(*x.shape[:-1], -1)
+
+
+def prepare(network: nn.Module) -> None:
+    """Make a loaded network ready for this machine's processor, in place.
+
+    Its linear layers are replaced. Where the processor does not know bfloat16, matrices in
+    bfloat16 stay so in memory, and everything else becomes float32. On machines without oneDNN
+    nothing changes.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return
+    widen = not has_bfloat16()
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Linear):
+                half = child.weight.dtype == torch.bfloat16
+                setattr(module, name, (WidenedLinear if widen and half else PackedLinear)(child))
+        if widen and not isinstance(module, nn.Linear | nn.Embedding):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.float()
