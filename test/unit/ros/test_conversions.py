@@ -75,6 +75,13 @@ def test_images_come_back(rgb):
     assert np.array_equal(rgb_from(over_the_wire(image_msg(rgb, 5, "optical"))), rgb)
 
 
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8"])
+def test_a_received_image_is_read_where_it_lies(encoding):
+    message = over_the_wire(image_msg(np.zeros((4, 5, 3), np.uint8), 5, "optical"))
+    message.encoding = encoding
+    assert np.shares_memory(rgb_from(message), np.frombuffer(message.data, np.uint8))
+
+
 def test_an_image_with_other_strides_comes_back():
     rgb = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)[::-1, ::2]
     assert np.array_equal(rgb_from(image_msg(rgb, 5, "optical")), rgb)
