@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,17 +21,14 @@ GROWTH = 0.01  # of the memory after the first tenth
 STEP_NS = 50_000_000
 
 
-@contextmanager
-def two_paces() -> Iterator[Path]:
-    """pi0 with its prefix in a thread of its own, twice a second."""
-    declared = yaml.safe_load((GOLDEN / "pi0" / "checkpoint" / "vla.yaml").read_text())
-    declared["options"]["dual"] = {"period_s": 0.5}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "two_paces.yaml"
-        path.write_text(
-            yaml.safe_dump({**declared, "checkpoint": str(GOLDEN / "pi0" / "checkpoint")})
-        )
-        yield path
+def tiny(name: str, folder: Path, **options: object) -> Path:
+    """A declaration of a tiny checkpoint; two Euler steps, as memory does not depend on them."""
+    checkpoint = GOLDEN / name / "checkpoint"
+    declared = yaml.safe_load((checkpoint / "vla.yaml").read_text())
+    declared["options"] |= {"num_steps": 2, **options}
+    path = folder / f"{name}{len(options)}.yaml"
+    path.write_text(yaml.safe_dump({**declared, "checkpoint": str(checkpoint)}))
+    return path
 
 
 def soak(policy: Policy, count: int) -> tuple[float, float, float]:
@@ -55,11 +50,12 @@ def main() -> int:
     options = arguments(__doc__ or "").parse_args()
     count = 500 if options.quick else 10_000
     rows, goals = [], list[Goal]()
-    with two_paces() as dual:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         sources = {
             "nano": ROOT / "checkpoints" / "nano",
-            **{name: GOLDEN / name / "checkpoint" for name in ("pi0", "pi05", "smolvla")},
-            "pi0, two paces": dual,
+            **{name: tiny(name, folder) for name in ("pi0", "pi05", "smolvla")},
+            "pi0, two paces": tiny("pi0", folder, dual={"period_s": 0.5}),
         }
         for name, source in sources.items():
             policy = load_policy(str(source), threads=1)
