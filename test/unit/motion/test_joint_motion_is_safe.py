@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from motion_rig import MS, Rig, arm_limits
 
-from vla_ros.motion import MotionRefused
+from vla_ros.motion import MotionLimits, MotionRefused
 
 JOINTS = 2
 LIMITS = arm_limits(JOINTS, reach=1.5)
@@ -64,8 +64,8 @@ def rows_of(kind: str, seed: int, count: int, dt_ms: float, here: np.ndarray) ->
     return here + 0.4 * np.sign(np.sin(20.0 * t + rng.uniform(0, 6, JOINTS)))
 
 
-def play(actions, **settings_) -> Rig:
-    rig = Rig(LIMITS, np.zeros(JOINTS), **settings_)
+def play(actions, limits: MotionLimits = LIMITS, **settings_) -> Rig:
+    rig = Rig(limits, np.zeros(JOINTS), **settings_)
     for name, value in actions:
         if name == "plan":
             here = rig.trace.p[-1]
@@ -98,19 +98,21 @@ def play(actions, **settings_) -> Rig:
             if value < 0 or (streaming and moving):
                 # The robot stands where it was: no fast-forward, no jump.
                 assert np.allclose(setpoint.position, before[0], atol=1e-9)
-            assert (np.abs(setpoint.position - before[0]) <= 2.5 * 0.9 + 1e-6).all()
+            assert (np.abs(setpoint.position - before[0]) <= limits.velocity * 0.9 + 1e-6).all()
             rig.check()
             rig.trace = type(rig.trace)()
             rig.trace.add(setpoint)
         elif name == "reset":
             rig.check()
-            rig.motion.reset(np.full(JOINTS, value), rig.now_ns)
+            inside = np.clip(value, limits.lower, limits.upper)
+            rig.motion.reset(inside, rig.now_ns)
             rig.trace = type(rig.trace)()
             rig.trace.add(rig.motion.advance(rig.now_ns))
         elif name == "window":
             rig.window()
     rig.motion.stop(rig.now_ns)
-    rig.run(1.0)
+    slowest = (limits.velocity / limits.acceleration + limits.acceleration / limits.jerk).max()
+    rig.run(0.1 + 1.1 * slowest)
     assert rig.motion.state == "HOLDING"
     assert not rig.trace.v[-1].any()
     rig.check()
@@ -118,6 +120,22 @@ def play(actions, **settings_) -> Rig:
 
 
 sequences = st.lists(steps, min_size=1, max_size=10)
+per_joint = lambda low, high: st.tuples(*[st.floats(low, high)] * JOINTS).map(np.exp)  # noqa: E731
+any_limits = st.builds(
+    lambda reach, free, velocity, acceleration, jerk: MotionLimits(
+        names=("joint1", "joint2"),
+        lower=np.where(free, -np.inf, -reach),
+        upper=np.where(free, np.inf, reach),
+        velocity=velocity,
+        acceleration=acceleration,
+        jerk=jerk,
+    ),
+    per_joint(-3.0, 1.0),  # 50 mrad to 2.7 rad
+    st.tuples(*[st.booleans()] * JOINTS),
+    per_joint(-2.3, 1.6),  # 0.1 to 5 rad/s
+    per_joint(-0.7, 4.0),  # 0.5 to 55 rad/s^2
+    per_joint(1.6, 8.0),  # 5 to 3000 rad/s^3
+)
 noises = st.sampled_from([0.0, 0.003])
 
 
@@ -132,6 +150,13 @@ def test_any_sequence_of_requests_stays_inside_all_limits(actions, noise) -> Non
 @given(sequences, noises)
 def test_any_of_many_sequences_of_requests_stays_inside_all_limits(actions, noise) -> None:
     play(actions, smoothing_noise_rad=noise)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(sequences, noises, any_limits)
+def test_any_sequence_of_requests_stays_inside_any_limits(actions, noise, limits) -> None:
+    play(actions, limits, smoothing_noise_rad=noise)
 
 
 @pytest.mark.parametrize("way", [1e-7, 1e-6, 5e-6, 7.4e-6, 1e-5, 3e-5])
