@@ -185,6 +185,12 @@ def _explain(file: YamlFile, error: ValidationError) -> str:
             lines.append(f"{where}: unknown key{hint}")
         elif problem["type"] == "missing":
             lines.append(f"{where}: is missing; add it")
+        elif problem["type"] == "union_tag_invalid":
+            context = problem["ctx"]
+            lines.append(
+                f"{where}: kind '{context['tag']}' is unknown; expected one of "
+                f"{context['expected_tags']}"
+            )
         elif problem["type"] == "value_error":
             lines.append(f"{where}: {str(problem['msg']).removeprefix('Value error, ')}")
         else:
@@ -194,19 +200,21 @@ def _explain(file: YamlFile, error: ValidationError) -> str:
 
 def _keys_at(location: Sequence[str | int]) -> list[str]:
     """Keys that the model at a location of the file knows."""
-    model: Any = RobotSpec
+    models: list[type[BaseModel]] = [RobotSpec]
     for part in location:
-        fields = model.model_fields
+        fields = models[0].model_fields
         if isinstance(part, str) and part in fields:
-            model = _model_in(fields[part].annotation) or model
-    return list(model.model_fields)
+            models = _models_in(fields[part].annotation) or models
+        else:  # of several kinds the one that the value says it is
+            models = [m for m in models if _is_kind(m, part)] or models
+    return list(models[0].model_fields)
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in get_args(annotation):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
+
+
+def _is_kind(model: type[BaseModel], tag: str | int) -> bool:
+    return "kind" in model.model_fields and tag in get_args(model.model_fields["kind"].annotation)

@@ -59,9 +59,8 @@ class YamlFile:
         node, line = self._root, self._root.start_mark.line
         for part in location:
             step = _child(node, part)
-            if step is None:
-                break
-            node, line = step
+            if step is not None:  # else a key that is missing, or the name of a kind
+                node, line = step
         return f"{self.path}:{line + 1}: {_dotted(location)}"
 
 
