@@ -59,6 +59,12 @@ class LatencyRecording:
         if t_ns > 0:
             self._joints[stream][t_ns] = self._readers[stream].read(names, positions)
 
+    def summary(self) -> str:
+        """How much there is of each stream, in words."""
+        joints = [f"{len(samples)} of joints '{name}'" for name, samples in self._joints.items()]
+        pictures = [f"{len(stamps)} of camera '{key}'" for key, stamps in self._stamps.items()]
+        return ", ".join((*joints, *pictures))
+
     def estimate(self, key: str) -> Latency:
         """The latency of one camera against the joint states.
 

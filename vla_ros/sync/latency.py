@@ -33,6 +33,7 @@ _FINE_REACH = 6  # steps to either side
 _MARGIN_NS = 48_000_000  # looked at beyond both ends, so that the best shift is no end
 _EDGE = 3  # coarse steps; a best shift so near an end may be one that lies beyond
 _APART_NS = 25_000_000  # pictures that follow faster tell hardly more
+_GAP_NS = 250_000_000  # between joint states that are not joined by a line
 _TUNING = 20  # stretches that the smoothness is tuned on, or up to twice as many
 _ROUNDS = 2
 _GROUPS = 18
@@ -101,7 +102,7 @@ def estimate_latency(
     shifts = np.arange(-_MARGIN_NS, max_latency_ns + _MARGIN_NS + 1, _COARSE_NS)
     used = _apart(picture_stamps_ns)
     at = picture_stamps_ns[used]
-    used = used[(at - shifts[-1] >= joint_stamps_ns[0]) & (at - shifts[0] <= joint_stamps_ns[-1])]
+    used = used[_covered(at - shifts[-1], at - shifts[0], joint_stamps_ns)]
     if len(used) < _MIN_STRETCHES * WINDOW:
         raise LatencyError(
             f"{len(used)} pictures have joint states around them; expected at least "
@@ -161,6 +162,17 @@ def _apart(stamps: Stamps) -> npt.NDArray[np.intp]:
         if not kept or stamp - stamps[kept[-1]] >= _APART_NS:
             kept.append(index)
     return np.array(kept, dtype=np.intp)
+
+
+def _covered(starts: Stamps, ends: Stamps, joint_stamps: Stamps) -> npt.NDArray[np.bool_]:
+    """Which spans have joint states from before them until after them, without a gap."""
+    gaps = np.concatenate(([0], np.cumsum(np.diff(joint_stamps) > _GAP_NS)))
+    before = np.searchsorted(joint_stamps, starts, side="right") - 1
+    after = np.searchsorted(joint_stamps, ends)
+    inside = (before >= 0) & (after < len(joint_stamps))
+    covered: npt.NDArray[np.bool_] = inside.copy()
+    covered[inside] = gaps[before[inside]] == gaps[after[inside]]
+    return covered
 
 
 def _over(fit: ShiftFit, shifts: Stamps, smooth: Smoothness, every: int = 1) -> FloatArray:
