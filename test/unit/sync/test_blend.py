@@ -101,12 +101,18 @@ def test_velocities_that_are_filled_with_zeros_change_nothing(
 
 
 @pytest.mark.parametrize(
-    ("rates", "worst_ms"), [("none", (3.0, 12.0)), ("true", (0.0, 1.5)), ("10 ms late", (0.0, 3.0))]
+    ("rates", "tolerance_ms", "p95_ms"),
+    [
+        ("none", 200, (3.0, 12.0)),
+        ("none", 50, (0.0, 3.0)),
+        ("true", 200, (0.0, 1.5)),
+        ("10 ms late", 200, (0.0, 3.0)),
+    ],
 )
-def test_a_swinging_joint_of_which_half_is_lost_is_met_by_its_velocities(
-    rates: str, worst_ms: tuple[float, float]
+def test_a_swinging_joint_of_which_half_is_lost_is_met_by_its_velocities_or_a_tight_tolerance(
+    rates: str, tolerance_ms: int, p95_ms: tuple[float, float]
 ) -> None:
-    """50 Hz, half lost: with velocities the p95 of the error falls from over 3 ms of motion."""
+    """50 Hz, half lost: where the gaps are long, a straight line is too far off."""
 
     def angle(t_ns: float) -> float:
         return 0.25 * np.sin(np.pi * t_ns * 1e-9)
@@ -114,12 +120,12 @@ def test_a_swinging_joint_of_which_half_is_lost_is_met_by_its_velocities(
     def speed(t_ns: float) -> float:
         return 0.25 * np.pi * np.cos(np.pi * t_ns * 1e-9)
 
-    front, _, joints = streams(state={"tolerance_ns": 200 * MS, "wait_ns": 0})
+    front, _, joints = streams(state={"tolerance_ns": tolerance_ms * MS, "wait_ns": 0})
     sync = Synchroniser(contract(), "front", [front, joints], max_age_ns=900 * MS)
     dice = np.random.default_rng(0)
     late_ns = 10 * MS if rates == "10 ms late" else 0
     errors_ms = []
-    for t in range(1000, 61_000):
+    for t in range(1000, 31_000):
         now = t * MS
         if t % 20 == 0 and dice.random() < 0.5:
             stated = None if rates == "none" else np.array([speed(now - late_ns)])
@@ -130,8 +136,8 @@ def test_a_swinging_joint_of_which_half_is_lost_is_met_by_its_velocities(
         if isinstance(seen, Observation):
             off = abs(seen.state[0] - angle(seen.t_obs_ns))
             errors_ms.append(off / (0.25 * np.pi) * 1e3)
-    assert len(errors_ms) > 1500
-    assert worst_ms[0] <= np.percentile(errors_ms, 95) <= worst_ms[1]
+    assert len(errors_ms) > (750 if tolerance_ms == 200 else 450)
+    assert p95_ms[0] <= np.percentile(errors_ms, 95) <= p95_ms[1]
 
 
 def odometry(**changes: object) -> StreamConfig:
