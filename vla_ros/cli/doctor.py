@@ -13,7 +13,7 @@ from rich.console import Console
 
 from vla_ros.cli.listened import Listened, table_of
 from vla_ros.errors import VlaError
-from vla_ros.policy.remote.clock import clock_problem
+from vla_ros.policy.remote.clock import OFFSET, ROUND_TRIP, clock_problem
 from vla_ros.policy.state_range import state_range
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.spec import RobotSpec
@@ -82,10 +82,7 @@ def doctor(robot: str, seconds: float, policy: str = "") -> int:
 def clock_problems(statuses: Mapping[str, tuple[int, str, Mapping[str, str]]]) -> list[str]:
     """What is wrong with the clock of a policy server that a node asks."""
     told = (values for _, _, values in statuses.values())
-    pairs = (
-        (values.get("policy server clock offset [s]"), values.get("policy server round trip [s]"))
-        for values in told
-    )
+    pairs = ((values.get(OFFSET), values.get(ROUND_TRIP)) for values in told)
     found = (clock_problem(float(off), float(trip)) for off, trip in pairs if off and trip)
     return [problem for problem in found if problem]
 

@@ -13,6 +13,9 @@ KEEP = 16
 SAME_CLOCK_S = 0.01
 """Clocks so close are one; NTP keeps hosts of one network within some ms."""
 
+OFFSET, ROUND_TRIP = "policy server clock offset [s]", "policy server round trip [s]"
+"""What the two are called in a policy's status."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClockSample:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.policy.remote import jpeg
-from vla_ros.policy.remote.clock import ClockCheck, ClockSample
+from vla_ros.policy.remote.clock import OFFSET, ROUND_TRIP, ClockCheck, ClockSample
 from vla_ros.policy.remote.errors import RemoteError
 from vla_ros.policy.remote.link import Link
 from vla_ros.policy.remote.openpi import actions_in
@@ -113,8 +113,8 @@ class ServedPolicy:
             "policy server connections": self._link.connections,
         }
         if best is not None:
-            values["policy server clock offset [s]"] = best.offset_ns * 1e-9
-            values["policy server round trip [s]"] = best.round_trip_ns * 1e-9
+            values[OFFSET] = best.offset_ns * 1e-9
+            values[ROUND_TRIP] = best.round_trip_ns * 1e-9
         return values
 
     def _message(self, request: PolicyRequest) -> dict[str, Any]:
