@@ -9,7 +9,7 @@ from pathlib import Path
 NAMES = sorted(
     path.stem
     for path in Path(__file__).parent.glob("[a-z]*.py")
-    if path.stem not in ("harness", "motion_loop")
+    if path.stem not in ("harness", "motion_loop", "motion_figures")
 )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Goal, arguments, at_most, finish
+from benchmarks.motion_figures import SHOWN, draw_latency, draw_seams
 from benchmarks.motion_loop import (
     LIMITS,
     PERIOD_NS,
@@ -156,48 +157,6 @@ def _jumped() -> Callable[[Array], Array]:
     return lambda t: np.full((len(t), 3), JUMP_RAD)
 
 
-def plot(traces: dict[tuple[str, int], Trace], path: Path, latency_ms: int) -> None:
-    """Position, velocity and acceleration of one joint, naive beside rtc."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
-    shown = (("naive", "naive: switch at arrival", "#d1495b"), ("rtc", "vla_ros, rtc", "#00798c"))
-    figure, axes = plt.subplots(3, 2, figsize=(11, 6.4), sharex=True, sharey="row")
-    for column, (way, title, colour) in zip(axes.T, shown, strict=True):
-        trace = traces[way, latency_ms]
-        t, p = trace.t_s[::5], trace.position[::5, 0]
-        v = np.gradient(p, TICK_S)
-        a = np.gradient(v, TICK_S)
-        reference = sines(t)[:, 0]
-        curves = (reference, np.gradient(reference, TICK_S))
-        for axis, values in zip(column, (p, v, a), strict=True):
-            axis.plot(t, values, color=colour, lw=1.4)
-            for takeover in trace.takeovers_s:
-                axis.axvline(takeover, color="0.85", lw=0.8, zorder=0)
-            axis.set_xlim(2.0, min(5.0, trace.t_s[-1]))
-        for axis, values in zip(column, curves, strict=False):
-            axis.plot(t, values, color="0.25", lw=1.0, ls=(0, (4, 3)), label="reference")
-        column[0].set_title(title, loc="left", color=colour, fontweight="bold")
-        column[2].axhline(LIMITS.acceleration[0], color="0.6", lw=0.8, ls=":")
-        column[2].axhline(-LIMITS.acceleration[0], color="0.6", lw=0.8, ls=":")
-        column[2].set_xlabel("time [s]   (grey lines: a chunk takes over)")
-    for axis, label in zip(
-        axes[:, 0], ("position [rad]", "velocity [rad/s]", "acceleration [rad/s²]"), strict=True
-    ):
-        axis.set_ylabel(label)
-    axes[0, 1].legend(loc="lower left", frameon=False)
-    axes[1, 0].set_ylim(-4.0, 4.0)
-    axes[2, 0].set_ylim(-40.0, 40.0)
-    figure.suptitle(
-        f"One joint, 50-row chunks at 50 Hz, {latency_ms} ms of inference", x=0.01, ha="left"
-    )
-    figure.tight_layout()
-    figure.savefig(path, dpi=130)
-
-
 def goals_of(figures: dict[tuple[str, int], dict[str, float]], way: str) -> list[Goal]:
     """The goals, for a way of joining chunks."""
     mine = {latency: row for (name, latency), row in figures.items() if name == way}
@@ -242,7 +201,7 @@ def goals_of(figures: dict[tuple[str, int], dict[str, float]], way: str) -> list
 def main() -> int:
     """Run the table."""
     parser = arguments(__doc__ or "")
-    parser.add_argument("--plot", type=Path, help="draw naive beside rtc here")
+    parser.add_argument("--plot", type=Path, help="draw the figures of the documentation here")
     options = parser.parse_args()
     latencies = (0, 400) if options.quick else LATENCIES_MS
     seconds, seeds, jumped = (4.0, 2, 2) if options.quick else (SECONDS, 4, 8)
@@ -264,7 +223,8 @@ def main() -> int:
             rows.append({"way": way, "latency [ms]": latency, **row})
     goals = [goal for way in GOALS_FOR for goal in goals_of(figures, way)]
     if options.plot is not None:
-        plot(traces, options.plot, 400)
+        draw_seams({way: traces[way, 400] for way in SHOWN}, options.plot / "motion_seams.png")
+        draw_latency(rows, options.plot / "motion_latency.png")
     return finish("Motion under latency (simulated time)", rows, goals, options.json)
 
 
