@@ -50,8 +50,8 @@ def main() -> int:
     options = arguments(__doc__ or "").parse_args()
     count = 500 if options.quick else 10_000
     rows, goals = [], list[Goal]()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         sources = {
             "nano": ROOT / "checkpoints" / "nano",
             **{name: tiny(name, folder) for name in ("pi0", "pi05", "smolvla")},
