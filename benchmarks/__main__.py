@@ -6,10 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+PARTS = (
+    "controller_process",
+    "harness",
+    "mock_hardware",
+    "motion_dds",
+    "motion_figures",
+    "motion_loop",
+    "motion_rig",
+)
 NAMES = sorted(
-    path.stem
-    for path in Path(__file__).parent.glob("[a-z]*.py")
-    if path.stem not in ("harness", "motion_loop", "motion_figures")
+    path.stem for path in Path(__file__).parent.glob("[a-z]*.py") if path.stem not in PARTS
 )
 
 

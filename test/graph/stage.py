@@ -4,6 +4,7 @@ rest of the graph."""
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -57,11 +58,19 @@ class Stage:
         graph.start()
         self._graphs[name] = graph
 
+    def pid(self, name: str) -> int:
+        """Process id of a node."""
+        return self._graphs[name].pid(name)
+
     def stop(self, name: str) -> int:
         """Ends one node by SIGINT; its exit status."""
         graph = self._graphs.pop(name)
         graph.stop(20.0)
         return int(graph.exit_codes[name])
+
+    def kill(self, name: str) -> None:
+        """Ends one node by SIGKILL, without a word."""
+        os.kill(self._graphs.pop(name).pid(name), signal.SIGKILL)
 
     def ended(self, name: str) -> int:
         """Waits until a node ends by itself; its exit status."""
