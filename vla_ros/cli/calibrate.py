@@ -1,4 +1,4 @@
-"""`vla calibrate-latency`: how much later than the capture each camera's pictures are stamped."""
+"""`vla calibrate-latency`: how much later than its capture a picture is stamped, or recorded."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from vla_ros.cli.latency_sources import listen, read_bag
+from vla_ros.data.dataset_latency import dataset_latency
+from vla_ros.data.lerobot_dataset import LeRobotDataset
 from vla_ros.errors import VlaError
 from vla_ros.robot.calibrate import LatencyRecording, write_latency
 from vla_ros.robot.load import load_robot, robot_path
@@ -37,24 +39,40 @@ def calibrate(robot: str, bag: Path | None, seconds: float, write: bool) -> int:
     return 0 if known else 1
 
 
+def calibrate_dataset(folder: Path, seconds: float) -> int:
+    """Say how much older a dataset's pictures are than its states; 0 when known of each camera."""
+    console = Console(soft_wrap=True, highlight=False)
+    dataset, known = LeRobotDataset(folder), {}
+    for camera in dataset.cameras:
+        try:
+            found = dataset_latency(dataset, camera, seconds)
+        except VlaError as error:
+            console.print(f"[red]✗[/] {camera}: {error}.")
+            continue
+        known[camera] = f"{found.latency_ns * 1e-9:.4f}"
+        _say(
+            console, f"[green]✓[/] {camera}: pictures are {{}} older than their row's state", found
+        )
+    if known:
+        latencies = ", ".join(f"{camera}: {value}" for camera, value in known.items())
+        console.print(
+            "    In the time contract of what is trained on it (the cameras by the robot file's "
+            f"keys): image_latency_s: {{{latencies}}}"
+        )
+    return 0 if dataset.cameras and len(known) == len(dataset.cameras) else 1
+
+
 def _report(console: Console, camera: CameraSpec, found: Latency, path: Path | None) -> bool:
     """Say what was found, and write it where there is a path; False when it cannot be true."""
     here = "are stamped" if camera.clock == "header" else "arrive"
-    low, middle, high = (ns * 1e-6 for ns in (found.low_ns, found.latency_ns, found.high_ns))
     mark = "[green]✓[/]" if found.high_ns >= 0 else "[red]✗[/]"
-    console.print(
-        f"{mark} {camera.key}: pictures {here} {middle:.1f} ms after the capture, by the joint "
-        f"states' clock; with 95 % between {low:.1f} and {high:.1f} ms"
-    )
-    console.print(
-        f"    {found.fit:.0%} of what {found.pictures} pictures show follows from the joints. One "
-        f"clear peak: this latency fits {found.clarity:.1f} standard errors better than others"
-    )
+    _say(console, f"{mark} {camera.key}: pictures {here} {{}} after their capture", found)
     if found.high_ns < 0:
         console.print(
             "    Nothing is stamped before it is captured: the clocks of camera and joints differ"
         )
         return False
+    middle = found.latency_ns * 1e-6
     told = f"    The robot file says {camera.latency_s * 1e3:.1f} ms"
     if path is not None:
         write_latency(path, camera.key, max(found.latency_ns, 0) * 1e-9)
@@ -64,3 +82,13 @@ def _report(console: Console, camera: CameraSpec, found: Latency, path: Path | N
     else:
         console.print(f"{told}, which is wrong: --write puts {max(middle, 0):.1f} ms there")
     return True
+
+
+def _say(console: Console, sentence: str, found: Latency) -> None:
+    low, middle, high = (ns * 1e-6 for ns in (found.low_ns, found.latency_ns, found.high_ns))
+    said = sentence.format(f"{middle:.1f} ms")
+    console.print(f"{said} (with 95 % between {low:.1f} and {high:.1f} ms)")
+    console.print(
+        f"    One clear peak: it fits {found.clarity:.0f} standard errors better than others; "
+        f"{found.pictures} pictures, {found.fit:.0%} of what they show follows from the joints"
+    )

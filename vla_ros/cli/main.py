@@ -84,19 +84,31 @@ def doctor(
 def calibrate_latency(
     robot: Annotated[
         str, typer.Option(help="Robot file: a path, or a name in share/vla_ros/config/robots.")
-    ],
+    ] = "",
     bag: Annotated[
         Path | None, typer.Option(help="A recorded bag; without one, the live topics.")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="How long to listen.", min=20.0)] = 60.0,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(help="A LeRobot dataset (v2, v3) instead: how old are its pictures?"),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(help="How long to listen, or how much of a dataset to use.", min=20.0)
+    ] = 60.0,
     write: Annotated[
         bool, typer.Option("--write", help="Write latency_s into the robot file.")
     ] = False,
 ) -> None:
     """Measure how late each camera's stamps are, from the arm's own motion."""
-    from vla_ros.cli.calibrate import calibrate as run
+    from vla_ros.cli import calibrate as verb
 
-    raise typer.Exit(run(robot, bag, seconds, write))
+    if (dataset is None) != bool(robot) or (dataset and (bag or write)):
+        raise typer.BadParameter(
+            "expected --robot FILE (with --bag, or live; with --write), or --dataset FOLDER alone"
+        )
+    if dataset is not None:
+        raise typer.Exit(verb.calibrate_dataset(dataset, seconds))
+    raise typer.Exit(verb.calibrate(robot, bag, seconds, write))
 
 
 @app.command(rich_help_panel=ON_ROBOT)

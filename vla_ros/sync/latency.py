@@ -23,7 +23,7 @@ Stamps = npt.NDArray[np.int64]
 
 MOTION = (
     "move every joint of the arm in view of the camera, one or several at a time, with moves of "
-    "half a second to two seconds that turn back often and stop between, for a minute"
+    "half a second to two seconds that often turn back and stop between"
 )
 """What to do in front of the camera, as an instruction."""
 
@@ -106,7 +106,7 @@ def estimate_latency(
     if len(used) < _MIN_STRETCHES * WINDOW:
         raise LatencyError(
             f"{len(used)} pictures have joint states around them; expected at least "
-            f"{_MIN_STRETCHES * WINDOW}: record for longer (60 s), or mend the camera's rate"
+            f"{_MIN_STRETCHES * WINDOW}: record for 60 s and more, or mend the camera's rate"
         )
     flat = pictures[used].reshape(len(used), -1)
     fit = ShiftFit(picture_stamps_ns[used], flat, joint_stamps_ns, positions)
@@ -143,7 +143,7 @@ def estimate_latency(
         raise LatencyError(
             f"the latency is about {latencies[0] * 1e-6:.0f} ms, but known to "
             f"{half_ns * 1e-6:.1f} ms only; expected {_MAX_HALF_NS * 1e-6:.0f} ms: record for "
-            f"longer, and {MOTION}"
+            f"longer than a minute, and {MOTION}"
         )
     return Latency(
         latency_ns=round(latencies[0]),

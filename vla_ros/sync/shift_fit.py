@@ -51,7 +51,11 @@ class ShiftFit:
     """
 
     def __init__(
-        self, stamps: Stamps, pictures: FloatArray, joint_stamps: Stamps, positions: FloatArray
+        self,
+        stamps: Stamps,
+        pictures: npt.NDArray[np.float32],
+        joint_stamps: Stamps,
+        positions: FloatArray,
     ) -> None:
         self._origin = int(joint_stamps[0])
         self._joint_times = (joint_stamps - self._origin).astype(np.float64)
