@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,11 @@ class Driven:
         self.stage.wait(
             lambda: self.status is not None and self.status.state == state, what, timeout_s
         )
+
+    def moving(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for something that happens while the robot moves; fail where it is stopped."""
+        self.stage.wait(lambda: condition() or self.status.stop_text != "", what, 20.0)
+        assert self.status.stop_text == ""
 
     def drive(self, actions: np.ndarray, dt_ns: int = 50_000_000) -> None:
         """Start a run and send it a chunk. Shape (T, A)."""
@@ -139,7 +145,7 @@ def robot_values(*, arm: dict[str, Any], gripper: dict[str, Any]) -> dict[str, A
             {
                 "name": "lift",
                 "controller": "forward_velocity",
-                "topic": "/lift/commands",
+                "topic": "/lift_controller/commands",
                 "joints": ["lift"],
                 "on_host_loss": "the drive's own timeout of 0.2 s",
             },
@@ -154,6 +160,7 @@ def robot_values(*, arm: dict[str, Any], gripper: dict[str, Any]) -> dict[str, A
             },
         ],
         "limits": dict.fromkeys([*ARM, "lift"], LIMITS) | {"finger": FINGER},
+        "rates": {"lookahead_s": 0.5},
         "max_first_step": 0.5,
         "max_tracking_error": 1.0,
         "watchdogs": {"joint_state_max_age_s": 5.0, "plan_max_age_s": 6.0},

@@ -34,15 +34,15 @@ def test_an_interrupted_bridge_brakes_what_is_streamed_before_it_goes(tmp_path: 
             Float64MultiArray, "/gripper/commands", lambda m: grip.append(m.data[0]), 50
         )
         node.create_subscription(
-            Float64MultiArray, "/lift/commands", lambda m: lift.append(m.data[0]), 50
+            Float64MultiArray, "/lift_controller/commands", lambda m: lift.append(m.data[0]), 50
         )
         node.create_subscription(TwistStamped, "/cmd_vel", base.append, 50)
         robot = Driven(on, tmp_path, robot_values(arm=ARM, gripper=GRIPPER))
         robot.until(Commanded.HOLDING, "the bridge in command")
         robot.drive(driving())
-        on.wait(lambda: bool(lift) and lift[-1] > 0.19, "the lift to drive")
-        on.wait(lambda: bool(base) and base[-1].twist.linear.x > 0.25, "the base to drive")
-        on.wait(lambda: arm[-1][0] > 0.05, "the arm to be on its way")
+        robot.moving(lambda: bool(lift) and lift[-1] > 0.19, "the lift to drive")
+        robot.moving(lambda: bool(base) and base[-1].twist.linear.x > 0.25, "the base to drive")
+        robot.moving(lambda: arm[-1][0] > 0.05, "the arm to be on its way")
         assert on.stop("control_bridge") == 0, on.printed("control_bridge")
         on.wait(lambda: lift[-1] == 0.0, "the lift's last command to be zero", 3.0)
         on.wait(lambda: base[-1].twist.linear.x == 0.0, "the base's to be zero", 3.0)
@@ -59,7 +59,7 @@ def test_an_interrupted_bridge_brakes_what_is_streamed_before_it_goes(tmp_path: 
 
 def test_each_output_gets_its_own_message_at_its_own_rate(tmp_path: Path) -> None:
     with stage() as on:
-        counts = {"/arm/joint_trajectory": 0, "/cmd_vel": 0, "/lift/commands": 0}
+        counts = {"/arm/joint_trajectory": 0, "/cmd_vel": 0, "/lift_controller/commands": 0}
 
         def count(topic: str, kind: type) -> None:
             def heard(_: object) -> None:
@@ -69,13 +69,19 @@ def test_each_output_gets_its_own_message_at_its_own_rate(tmp_path: Path) -> Non
 
         count("/arm/joint_trajectory", JointTrajectory)
         count("/cmd_vel", TwistStamped)
-        count("/lift/commands", Float64MultiArray)
+        count("/lift_controller/commands", Float64MultiArray)
         robot = Driven(on, tmp_path, robot_values(arm=WINDOWS | {"rate_hz": 50}, gripper=GRIPPER))
         robot.until(Commanded.HOLDING, "the bridge in command")
         robot.drive(driving())
-        on.wait(lambda: counts["/lift/commands"] > 10, "commands")
+        on.wait(lambda: counts["/lift_controller/commands"] > 10, "commands")
         before = dict(counts)
-        on.wait(lambda: counts["/lift/commands"] >= before["/lift/commands"] + 100, "more", 30.0)
+        on.wait(
+            lambda: (
+                counts["/lift_controller/commands"] >= before["/lift_controller/commands"] + 100
+            ),
+            "more",
+            30.0,
+        )
         sent = {topic: counts[topic] - before[topic] for topic in counts}
         assert sent["/arm/joint_trajectory"] == pytest.approx(50, abs=5)
         assert sent["/cmd_vel"] == pytest.approx(20, abs=3)

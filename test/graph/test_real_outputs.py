@@ -1,0 +1,201 @@
+"""The bridge's outputs against ros2_control itself: a real controller manager over mock hardware.
+
+Runs where ros2_control and ros2_controllers are installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from driven import Driven, driving, robot_values
+from real_hardware import RealHardware, installed, real_hardware
+from stage import Stage, stage
+from vla_ros_msgs.msg import BridgeStatus, Commanded
+
+NEEDED = ("controller_manager", "joint_trajectory_controller", "forward_command_controller")
+pytestmark = [
+    pytest.mark.graph,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not installed(*NEEDED), reason=f"{', '.join(NEEDED)} are not installed"),
+]
+
+ARM = ["joint1", "joint2"]
+JOINTS = {"joint1": "position", "joint2": "position", "finger": "position", "lift": "velocity"}
+CONTROLLERS: dict[str, dict[str, Any]] = {
+    "broadcaster": {"type": "joint_state_broadcaster/JointStateBroadcaster"},
+    "arm_controller": {
+        "type": "joint_trajectory_controller/JointTrajectoryController",
+        "joints": ARM,
+        "command_interfaces": ["position"],
+        "state_interfaces": ["position", "velocity"],
+    },
+    "arm_forward": {
+        "type": "forward_command_controller/ForwardCommandController",
+        "joints": ARM,
+        "interface_name": "position",
+    },
+    "lift_controller": {
+        "type": "forward_command_controller/ForwardCommandController",
+        "joints": ["lift"],
+        "interface_name": "velocity",
+    },
+    "finger_forward": {
+        "type": "forward_command_controller/ForwardCommandController",
+        "joints": ["finger"],
+        "interface_name": "position",
+    },
+    "parallel": {
+        "type": "parallel_gripper_action_controller/GripperActionController",
+        "joint": "finger",
+        "allow_stalling": True,
+    },
+    "gripper_command": {
+        "type": "position_controllers/GripperActionController",
+        "joint": "finger",
+        "allow_stalling": True,
+    },
+}
+WINDOWS = {"controller": "joint_trajectory", "topic": "/arm_controller/joint_trajectory"}
+CHUNKS = WINDOWS | {"controller": "joint_trajectory_chunks", "limits": "none"}
+FOLLOW = {
+    "controller": "follow_joint_trajectory",
+    "topic": "/arm_controller/follow_joint_trajectory",
+}
+FORWARD = {"controller": "forward_position", "topic": "/arm_forward/commands"}
+FINGER = {
+    "controller": "forward_position",
+    "topic": "/finger_forward/commands",
+    "controllers": {"activate": ["finger_forward"]},
+}
+
+
+@pytest.fixture
+def hardware(tmp_path: Path) -> Iterator[tuple[Stage, RealHardware]]:
+    with stage() as on, real_hardware(on, tmp_path, JOINTS, CONTROLLERS) as made:
+        made.load(
+            ["broadcaster", "arm_controller", "arm_forward", "lift_controller", "finger_forward"],
+            ["broadcaster", "arm_forward"],
+        )
+        on.wait(lambda: bool(made.joints), "joint states")
+        yield on, made
+
+
+def robot_on(
+    on: Stage, folder: Path, arm: dict[str, Any], gripper: dict[str, Any] = FINGER
+) -> Driven:
+    """A robot whose arm goes through JTC or, where said so, through the forward controller."""
+    names = ["arm_controller", "arm_forward"]
+    if arm["controller"] == "forward_position":
+        names.reverse()
+    controllers = {"activate": [names[0], "lift_controller"], "deactivate": [names[1]]}
+    values = robot_values(arm=arm | {"controllers": controllers}, gripper=gripper)
+    robot = Driven(on, folder, values, simulated=False)
+    robot.until(Commanded.HOLDING, "the bridge in command")
+    return robot
+
+
+def stamp_s(message: Any) -> float:
+    """When a stamped message was made."""
+    return float(message.header.stamp.sec + message.header.stamp.nanosec * 1e-9)
+
+
+def lag(robot: Driven, hardware: RealHardware) -> float:
+    """How far joint1 is measured from where it was commanded at that time."""
+    times = [stamp_s(message) for message in robot.commanded]
+    measured = next(m for m in reversed(hardware.joints) if stamp_s(m) <= times[-1])
+    commanded = np.interp(stamp_s(measured), times, [m.action[0] for m in robot.commanded])
+    return abs(measured.position[list(measured.name).index("joint1")] - float(commanded))
+
+
+@pytest.mark.parametrize(
+    "arm", [WINDOWS, CHUNKS, FOLLOW, FORWARD], ids=lambda value: value["controller"]
+)
+def test_controllers_are_switched_and_the_robot_follows_and_comes_to_rest(
+    hardware: tuple[Stage, RealHardware], tmp_path: Path, arm: dict[str, Any]
+) -> None:
+    on, real = hardware
+    robot = robot_on(on, tmp_path, arm)
+    states = real.states()
+    forward = arm is FORWARD
+    assert states["arm_controller"] == ("inactive" if forward else "active")
+    assert states["arm_forward"] == ("active" if forward else "inactive")
+    assert states["lift_controller"] == states["finger_forward"] == "active"
+    robot.drive(driving())
+    robot.moving(lambda: real.at("joint1") > 0.3, "the arm on its way")
+    assert lag(robot, real) < 0.05
+    assert real.at("lift", "velocity") == pytest.approx(0.2, abs=0.02)
+    assert on.stop("control_bridge") == 0
+    on.wait(lambda: real.at("lift", "velocity") == 0.0, "the lift to stand", 3.0)
+    count = len(real.joints)
+    on.wait(lambda: len(real.joints) > count + 250, "more joint states")
+    moved = [m.position[list(m.name).index("joint1")] for m in real.joints[-50:]]
+    assert max(moved) - min(moved) < 1e-6, "it rests"
+
+
+@pytest.mark.parametrize("arm", [WINDOWS, FOLLOW], ids=lambda value: value["controller"])
+def test_a_killed_bridge_leaves_an_arm_that_brakes_within_its_limits(
+    hardware: tuple[Stage, RealHardware], tmp_path: Path, arm: dict[str, Any]
+) -> None:
+    on, real = hardware
+    robot = robot_on(on, tmp_path, arm)
+    robot.drive(driving())
+    robot.moving(lambda: real.at("joint1") > 0.3, "the arm on its way")
+    before = len(real.joints)
+    on.kill("control_bridge")
+    on.wait(lambda: len(real.joints) > before + 600, "more joint states")
+    index = list(real.joints[-1].name).index("joint1")
+    recent = real.joints[before - 50 :]
+    t = np.array([stamp_s(message) for message in recent])
+    q = np.array([m.position[index] for m in recent])
+    grid = np.arange(t[0], t[-1], 0.02)
+    acceleration = np.diff(np.interp(grid, t, q), 2) / 0.02**2
+    assert np.abs(acceleration).max() < 4.0 * 1.3
+    assert np.ptp(q[-50:]) < 1e-6
+
+
+def test_a_controller_that_is_switched_off_in_mid_motion_stops_the_run(
+    hardware: tuple[Stage, RealHardware], tmp_path: Path
+) -> None:
+    on, real = hardware
+    robot = robot_on(on, tmp_path, WINDOWS)
+    robot.drive(driving())
+    robot.until(Commanded.TRACKING, "the run")
+    real.switch([], ["arm_controller"])
+    robot.until(Commanded.STOPPED, "the stop")
+    assert robot.status.stop_reason == BridgeStatus.TRACKING_ERROR
+    assert "'arm_controller' is inactive, expected active" in robot.status.stop_text
+
+
+@pytest.mark.parametrize(
+    ("controller", "name", "package"),
+    [
+        ("parallel_gripper_command", "parallel", "parallel_gripper_controller"),
+        ("gripper_command", "gripper_command", "gripper_controllers"),
+    ],
+)
+def test_a_gripper_is_moved_by_its_action(
+    hardware: tuple[Stage, RealHardware],
+    tmp_path: Path,
+    controller: str,
+    name: str,
+    package: str,
+) -> None:
+    if not installed(package):
+        pytest.skip(f"{package} is not installed")
+    on, real = hardware
+    real.load([name], [])
+    gripper = {
+        "controller": controller,
+        "topic": f"/{name}/gripper_cmd",
+        "max_effort": 5.0,
+        "controllers": {"activate": [name]},
+    }
+    robot = robot_on(on, tmp_path, WINDOWS, gripper)
+    actions = driving()
+    actions[:, 2] = 1.0
+    robot.drive(actions)
+    robot.moving(lambda: real.at("finger") > 0.039, "the gripper to open")
