@@ -22,9 +22,15 @@ from vla_ros.robot.execution import Execution
 from vla_ros.robot.inverse_kinematics import InverseKinematics, JointPath
 from vla_ros.robot.kinematics import Kinematics, KinematicsError
 from vla_ros.robot.outputs import OutputError
-from vla_ros.robot.pose_values import Poses, path_of_steps, read, steps_of_path, written
+from vla_ros.robot.pose_values import (
+    PoseError,
+    Poses,
+    path_of_steps,
+    read,
+    steps_of_path,
+    written,
+)
 from vla_ros.robot.spec import PoseSliceSpec, RobotSpec
-from vla_ros.spaces.rotations import RotationError
 
 FloatArray = npt.NDArray[np.float64]
 _Scalar = TypeVar("_Scalar", np.float64, np.uint8)
@@ -210,7 +216,7 @@ class PoseExecution(Execution):
         """The plan in joints, up to the first row that a link would miss.
 
         Raises:
-            MotionRefused: That is the row at which the plan begins, or a rotation is none.
+            MotionRefused: That is the row at which the plan begins, or some elements are no pose.
         """
         if self._turned is None or self._turned[:2] != (plan, now_ns):
             self._turned = (plan, now_ns, self._turn(plan, now_ns))
@@ -227,7 +233,7 @@ class PoseExecution(Execution):
         for pose in self._poses:
             try:
                 poses = pose.asked(plan.actions, row, q)
-            except RotationError as error:
+            except PoseError as error:
                 raise MotionRefused(str(error)) from None
             dt_s, columns = plan.dt_ns * 1e-9, self.arm.columns[pose.joints]
             path = pose.follow(poses[first:], q[pose.joints], dt_s)

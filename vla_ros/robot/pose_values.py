@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vla_ros.errors import VlaError
 from vla_ros.robot.spec_pose import PoseSliceSpec
 from vla_ros.spaces.rotations import (
     RotationError,
@@ -22,7 +23,11 @@ from vla_ros.spaces.rotations import (
 
 FloatArray = npt.NDArray[np.float64]
 
-_LENGTHS = (0.5, 2.0)
+_LARGEST, _LENGTHS = 1e4, (0.5, 2.0)
+
+
+class PoseError(VlaError):
+    """Elements that are no pose."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,21 +60,27 @@ def read(part: PoseSliceSpec, values: FloatArray) -> Poses:
     """Poses from elements (T, 3 + n) as they are, absolute or relative.
 
     Raises:
-        RotationError: The elements of a rotation are far from any.
+        PoseError: They are far from any pose.
     """
-    turn = values[..., 3:]
-    if part.rotation in ("quaternion", "sixd"):
-        vectors = turn.reshape(
-            *turn.shape[:-1], *((1, 4) if part.rotation == "quaternion" else (2, 3))
+    largest, turn = float(np.abs(values).max(initial=0.0)), values[..., 3:]
+    if not largest <= _LARGEST:
+        raise PoseError(
+            f"'{part.name}' has an element of {largest:.3g}, expected metres and radians below "
+            f"{_LARGEST:g}; check the policy's statistics and units"
         )
-        length = np.linalg.norm(vectors, axis=-1)
+    if part.rotation in ("quaternion", "sixd"):
+        size = 4 if part.rotation == "quaternion" else 3
+        length = np.linalg.norm(turn.reshape(*turn.shape[:-1], -1, size), axis=-1)
         if not ((length > _LENGTHS[0]) & (length < _LENGTHS[1])).all():
-            raise RotationError(
+            raise PoseError(
                 f"'{part.name}' has a {part.rotation} of length {length.min():.3g} to "
                 f"{length.max():.3g}, expected 1; check the policy's statistics and its order of "
                 "elements"
             )
-    return Poses(values[..., :3], matrix_from(part.rotation, turn))
+    try:
+        return Poses(values[..., :3], matrix_from(part.rotation, turn))
+    except RotationError as error:
+        raise PoseError(f"'{part.name}': {error}") from None
 
 
 def written(part: PoseSliceSpec, poses: Poses) -> FloatArray:

@@ -291,6 +291,24 @@ def test_a_chunk_that_begins_out_of_reach_is_refused_and_the_run_stops_with_the_
     assert rig.commander.mode == "STOPPED"
 
 
+@pytest.mark.parametrize("huge", [1e5, 1e100, 1e300])
+@pytest.mark.parametrize("column", [0, 3])
+def test_an_element_that_is_far_from_any_pose_is_refused_in_words(huge, column) -> None:
+    rig = Rig(robot(rotation="rpy"))
+    rows = np.tile(written(rig.spec.pose_slices[0], hand_at(rig.q[None])[0]), (20, 1))
+    rows[7, column] = huge
+    refusal = rig.send(rows)
+    assert refusal is not None
+    assert "expected metres and radians below" in refusal.text
+
+
+def test_columns_of_one_direction_are_refused_in_words() -> None:
+    rig = Rig()
+    refusal = rig.send(np.tile([0.3, 0, 0.3, 1, 0, 0, 1, 0, 0], (20, 1)))
+    assert refusal is not None
+    assert "both are parallel" in refusal.text
+
+
 @pytest.mark.parametrize("form", ["quaternion", "sixd"])
 def test_elements_that_are_no_rotation_are_refused_in_words(form) -> None:
     rig = Rig(robot(rotation=form))
