@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
 
 HEIGHT, WIDTH = 120, 160
-SHARES = (-0.5, -0.17, 0.17, 0.5)  # of the exposure, about its middle
+SHARES = (-0.29, 0.29)  # of the exposure, about its middle: Gauss and Legendre
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,16 +80,15 @@ def drawn(seed: int, seconds: float, motion: str) -> Film:
     captured = np.arange(0.5, seconds, 1 / rate)
     captured = captured[dice.random(len(captured)) >= 0.1]
     show = (hand_camera if view == "hand" else side_camera)(dice, joints)
-    flicker, noise = dice.uniform(0, 0.03), dice.uniform(0.5, 3)
+    flicker, noise = dice.uniform(0, 0.03), dice.uniform(0.1, 1)
     instants = captured[:, None] + exposure * np.array(SHARES)
     poses = np.stack([np.interp(instants, times, column) for column in q.T], axis=-1)
     pictures = []
     for t, during in zip(captured, poses, strict=True):
         light = 1 + flicker * (np.sin(2.3 * t) + 0.5 * dice.normal())
-        picture = light * np.mean([show(pose) for pose in during], axis=0)
-        picture += dice.normal(0, noise, picture.shape)
-        grey = np.clip(picture, 0, 255).astype(np.uint8)
-        pictures.append(small_grey(np.repeat(grey[..., None], 3, axis=2)))
+        picture = np.clip(light * sum(show(pose) for pose in during) / len(SHARES), 0, 255)
+        small = small_grey(cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_GRAY2RGB))
+        pictures.append(small + dice.normal(0, noise, small.shape).astype(np.float32))
     if unseen := int(dice.choice([0, 0, 6])):
         q = np.hstack((q, moves(dice, times, unseen, unseen)))
     kind = f"{view}, {motion}, {joints} joints, {rate:.0f} Hz" + (", two arms" if unseen else "")

@@ -8,8 +8,10 @@ import yaml
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.stores import ros2_jazzy as ros
+from typer.testing import CliRunner
 
 from vla_ros.cli.calibrate import calibrate
+from vla_ros.cli.main import app
 from vla_ros.robot.calibrate import CalibrationError, LatencyRecording, with_latency
 from vla_ros.robot.load import load_robot
 from vla_ros.sync.latency import LatencyError
@@ -102,10 +104,23 @@ def test_a_bag_gives_the_latency_and_the_file_gets_it(
             writer.write(made[topic], START + round(t * 1e9), store.serialize_cdr(message, kind))
     assert calibrate(str(robot), tmp_path / "bag", 20.0, write=True) == 1, "no wrist pictures"
     printed = capsys.readouterr().out
-    assert "no pictures of 'wrist'" in printed.replace("\n", " ")
+    assert "no pictures of 'wrist'" in printed
+    assert "✓ front: pictures are stamped " in printed
+    assert f"is written to {robot}" in printed
     front, wrist = load_robot(robot).cameras
     assert front.latency_s == pytest.approx(LATE_S, abs=0.005)
     assert wrist.latency_s == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--robot", "sim_arm", "--dataset", "set"), ("--dataset", "set", "--write")],
+    ids=["neither", "both", "nothing to write to"],
+)
+def test_the_verb_takes_a_robot_or_a_dataset(options: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(app, ["calibrate-latency", *options])
+    assert said.exit_code == 2
+    assert "--robot FILE" in said.output.replace("\n", " ")
 
 
 def test_an_arm_at_rest_calibrates_nothing() -> None:
