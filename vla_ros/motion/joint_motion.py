@@ -60,7 +60,8 @@ class JointMotion:
         self._period_ns = int(period_ns)
         self._noise = float(smoothing_noise_rad)
         self._inner = limits.with_room()
-        self._mover = Mover(self._inner)
+        self._moves = limits.for_moves(period_ns * 1e-9)
+        self._mover = Mover(self._moves)
         self._follower = Follower(
             limits=self._inner,
             bend=limits,
@@ -223,7 +224,7 @@ class JointMotion:
             line.state(tick),
             target,
             self._mover,
-            Mover(self._inner.scaled(speed)),
+            Mover(self._moves.scaled(speed)),
             self._period_ns * 1e-9,
             self._follower.limits,
         )

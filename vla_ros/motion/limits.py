@@ -17,6 +17,8 @@ FloatArray = NDArray[np.float64]
 
 ROOM_FOR_VELOCITY = 0.995
 ROOM_FOR_ACCELERATION = 0.97
+OVERSHOOT = 0.06
+QUICKEST = 8.0
 
 
 class MotionRefused(VlaError):
@@ -90,15 +92,28 @@ class MotionLimits:
         )
 
     def with_room(self) -> MotionLimits:
-        """Limits to plan with, so that quintics between planned samples stay inside these ones.
-
-        Where the jerk switches between two points, a quintic through both overshoots the
-        acceleration by up to a tenth of jerk times spacing.
-        """
+        """Limits of samples, so that quintics between the samples of plans stay inside these."""
         return replace(
             self,
             velocity=self.velocity * ROOM_FOR_VELOCITY,
             acceleration=self.acceleration * ROOM_FOR_ACCELERATION,
+        )
+
+    def for_moves(self, period_s: float) -> MotionLimits:
+        """Limits of moves whose jerk switches at any time, sampled every ``period_s``.
+
+        Where it switches between two samples, the quintic through both overshoots the acceleration,
+        the more (``OVERSHOOT``, found by trying) the more of it is built up in a period. More than
+        ``QUICKEST`` times all of it in one is no limit that samples could show.
+        """
+        most = QUICKEST * self.acceleration / period_s
+        built_up = np.minimum(self.jerk, most) * period_s / self.acceleration
+        room = np.minimum(ROOM_FOR_ACCELERATION, 1.0 / (1.0 + OVERSHOOT * built_up))
+        return replace(
+            self,
+            velocity=self.velocity * ROOM_FOR_VELOCITY,
+            acceleration=self.acceleration * room,
+            jerk=np.minimum(self.jerk, most),
         )
 
 

@@ -164,3 +164,22 @@ def test_any_sequence_of_requests_stays_inside_any_limits(actions, noise, limits
 def test_a_tiny_move_keeps_the_jerk_between_ticks_too(way, after_ns) -> None:
     """Found by search: 7.4e-6 rad, read 1 ns after the tick at which the move begins."""
     play([("go_to", (way, 0.0, 1.0)), ("run", 0.01), ("jitter", [after_ns])])
+
+
+@pytest.mark.parametrize("jerk", [403.42879349, 1500.0, 1e5])
+@pytest.mark.parametrize("after_ns", [1_000_000, 3_837_559, 8_000_000])
+def test_a_jerk_limit_that_one_period_cannot_show_keeps_the_acceleration_between_ticks(
+    jerk, after_ns
+) -> None:
+    """Found by search: all of the acceleration is built up in 2.5 ms, with samples every 10 ms."""
+    limits = MotionLimits(
+        names=("joint1", "joint2"),
+        lower=np.full(2, -1.0),
+        upper=np.full(2, 1.0),
+        velocity=np.ones(2),
+        acceleration=np.ones(2),
+        jerk=np.array([4.96, jerk]),
+    )
+    one_row = {"kind": "near", "count": 1, "valid_ms": -1e5, "interpolation": "hold"}
+    plan = one_row | {"seed": 1, "start_ms": 0, "dt_ms": 33.3}
+    play([("plan", plan), ("run", 0.01), ("stop", None), ("jitter", [after_ns])], limits)
