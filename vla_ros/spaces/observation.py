@@ -24,6 +24,7 @@ class StreamReport:
         stamp_ns: instant that the value used describes; 0 where there is none.
         offset_ns: ``stamp_ns`` minus the observation's instant, signed.
         age_ns: now minus ``stamp_ns``.
+        rate_hz: how many samples came a second lately, on average; 0 while there is one or none.
         drops: samples refused on arrival so far (duplicate, zero, future or too old stamps,
             wrong size or names).
     """
@@ -33,6 +34,7 @@ class StreamReport:
     stamp_ns: int
     offset_ns: int
     age_ns: int
+    rate_hz: float
     drops: int
 
 

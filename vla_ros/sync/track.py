@@ -148,6 +148,7 @@ class Track:
             stamp_ns=stamp_ns,
             offset_ns=stamp_ns - anchor_ns if part is not None else 0,
             age_ns=now_ns - stamp_ns if stamp_ns else 0,
+            rate_hz=self._rate_hz(now_ns),
             drops=sum(self.refused.values()),
         )
 
@@ -158,6 +159,13 @@ class Track:
         self.state = "MISSING"
         if self.detector is not None:
             self.detector.clear()
+
+    def _rate_hz(self, now_ns: int) -> float:
+        """Of the samples kept, by arrival; it sinks once the stream has ceased."""
+        samples = self._history.values
+        if len(samples) < 2:
+            return 0.0
+        return (len(samples) - 1) * 1e9 / max(now_ns - samples[0].arrival_ns, 1)
 
     def _value(self, match: Match) -> Value:
         left, right = self._history.values[match.left], self._history.values[match.right]

@@ -128,6 +128,7 @@ def observations(draw: st.DrawFn) -> ObservationValue:
                 stamp_ns=(stamp := draw(stamps)),
                 offset_ns=stamp - t_obs_ns,
                 age_ns=0,
+                rate_hz=draw(st.floats(0, 1000, width=32)),
                 drops=draw(uint32),
             )
             for name in [*images, "state"]
@@ -147,7 +148,13 @@ def test_observations_come_back(value):
 
 def test_the_age_of_a_stream_survives_to_a_microsecond():
     report = StreamReport(
-        name="state", state="OK", stamp_ns=10, offset_ns=3, age_ns=123_456_789, drops=0
+        name="state",
+        state="OK",
+        stamp_ns=10,
+        offset_ns=3,
+        age_ns=123_456_789,
+        rate_hz=30.0,
+        drops=0,
     )
     value = ObservationValue(
         seq=0, t_obs_ns=7, start_ns=7, images={}, image_stamps_ns={}, state=np.zeros(1),

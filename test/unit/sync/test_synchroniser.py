@@ -165,6 +165,18 @@ def test_repeated_stamps_are_counted_and_called_frozen() -> None:
     assert (report.state, report.drops) == ("FROZEN", 3)
 
 
+def test_a_report_says_how_often_each_stream_came_lately_and_sinks_when_it_ceases() -> None:
+    sync = synchroniser()
+    feed(sync, 1000)
+    seen = sync.observe(1000 * MS)
+    assert isinstance(seen, Observation)
+    rates = {report.name: report.rate_hz for report in seen.streams}
+    assert rates == pytest.approx({"front": 20.0, "wrist": 20.0, "state": 100.0})
+    later = {report.name: report.rate_hz for report in sync.reports(2000 * MS)}
+    assert 0 < later["state"] < 60
+    assert {report.rate_hz for report in synchroniser().reports(MS)} == {0.0}
+
+
 def run_frozen(sync: Synchroniser, step_rad: float) -> list[Observation | Refusal | None]:
     """Five anchors with new front pictures, one and the same wrist picture, joints moving."""
     seen = []

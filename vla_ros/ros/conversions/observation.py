@@ -53,6 +53,7 @@ def observation_msg(
                 stamp=time_msg(report.stamp_ns),
                 offset_s=report.offset_ns * 1e-9,
                 age_s=report.age_ns * 1e-9,
+                rate_hz=report.rate_hz,
                 drops=report.drops,
             )
             for report in observation.streams
@@ -61,7 +62,7 @@ def observation_msg(
 
 
 def observation_from(message: ObservationMsg) -> Observation:
-    """Message -> value. Ages are rounded to float32 seconds.
+    """Message -> value. Ages and rates are rounded to float32.
 
     Raises:
         ImageError: An image's bytes do not fit its size.
@@ -87,5 +88,6 @@ def _report_from(item: StreamStatus, t_obs_ns: int) -> StreamReport:
         stamp_ns=stamp_ns,
         offset_ns=stamp_ns - t_obs_ns if stamp_ns else 0,
         age_ns=round(item.age_s * 1e9),
+        rate_hz=item.rate_hz,
         drops=item.drops,
     )
