@@ -50,9 +50,12 @@ class PaliGemma(nn.Module):
         out: Tensor = self.words(words).to(self.vision.position.dtype) * math.sqrt(self.width)
         return out
 
+    def image_tokens(self, images: Tensor) -> Tensor:
+        """All cameras in one batch. Shape (B, C, 3, H, W) -> (B, C * patches, width)."""
+        tokens = self.project(self.vision(images.flatten(0, 1)))
+        return tokens.reshape(len(images), -1, self.width)
+
     def embed_prefix(self, inputs: PrefixInputs) -> Tensor:
         """Image tokens of all cameras, then words. Shape (B, P, width)."""
         images = inputs.images.to(self.vision.position.dtype)
-        seen = self.project(self.vision(images.flatten(0, 1)))
-        seen = seen.reshape(len(images), -1, self.width)
-        return torch.cat([seen, self.embed_words(inputs.words)], dim=1)
+        return torch.cat([self.image_tokens(images), self.embed_words(inputs.words)], dim=1)

@@ -11,7 +11,6 @@ openpi), whose conventions `flow` states.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from torch.nn import functional
 from vla_ros.policy.models.attention import PrefixCache
 from vla_ros.policy.models.expert import sincos_time
 from vla_ros.policy.models.gated import GatedBlock, GatedSizes, Modulation, RmsNorm
+from vla_ros.policy.models.paligemma import PaliGemma, PaliGemmaSizes
 from vla_ros.policy.models.prefix_expert import (
     Prefix,
     PrefixExpert,
@@ -33,28 +33,21 @@ from vla_ros.policy.models.prefix_expert import (
     rotary_behind,
 )
 from vla_ros.policy.models.rotary import rotary
-from vla_ros.policy.models.siglip import Siglip, SiglipSizes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pi0Sizes:
+class Pi0Sizes(PaliGemmaSizes):
     """Sizes of the network.
 
     Attributes:
-        vision: Image encoder.
-        language: Language model.
         expert: Action expert; layers, heads and head size are the language model's.
-        words: Size of the word table.
         state_dim: S, padding included.
         action_dim: A, padding included.
         horizon: T.
         adaptive: pi0.5: flow time modulates the expert's norms, and there is no state token.
     """
 
-    vision: SiglipSizes
-    language: GatedSizes
     expert: GatedSizes
-    words: int
     state_dim: int
     action_dim: int
     horizon: int
@@ -75,19 +68,15 @@ class TimeTerms(NamedTuple):
     last: Modulation | None
 
 
-class Pi0(PrefixExpert[TimeTerms]):
+class Pi0(PrefixExpert[TimeTerms], PaliGemma):
     """The network. See the module's docstring."""
 
     def __init__(self, sizes: Pi0Sizes) -> None:
-        super().__init__()
+        super().__init__(sizes)
         self.sizes = sizes
         self.horizon, self.action_dim = sizes.horizon, sizes.action_dim
         self.state_in_words = sizes.adaptive
-        language, expert = sizes.language, sizes.expert
-        self.vision = Siglip(sizes.vision)
-        self.project = nn.Linear(sizes.vision.width, language.width)
-        self.words = nn.Embedding(sizes.words, language.width)
-        self.language = nn.ModuleList(GatedBlock(language) for _ in range(language.layers))
+        expert = sizes.expert
         self.expert = nn.ModuleList(
             GatedBlock(expert, adaptive=sizes.adaptive) for _ in range(expert.layers)
         )
@@ -101,18 +90,6 @@ class Pi0(PrefixExpert[TimeTerms]):
         else:
             self.state = nn.Linear(sizes.state_dim, expert.width)
             self.action_mix = nn.Linear(expert.width, expert.width, bias=False)
-
-    def image_tokens(self, images: Tensor) -> Tensor:
-        """All cameras in one batch. Shape (B, C, 3, H, W) -> (B, C * patches, width)."""
-        batch = len(images)
-        tokens = self.project(self.vision(images.flatten(0, 1)))
-        return tokens.reshape(batch, -1, tokens.shape[-1])
-
-    def embed_prefix(self, inputs: PrefixInputs) -> Tensor:
-        """Image tokens, then words. Shape (B, P, width)."""
-        dtype = self.vision.position.dtype
-        words = self.words(inputs.words).to(dtype) * math.sqrt(self.sizes.language.width)
-        return torch.cat([self.image_tokens(inputs.images.to(dtype)), words], dim=1)
 
     def look(self, inputs: PrefixInputs) -> Scene:
         """Read images and words; the state of ``inputs`` has no meaning."""
