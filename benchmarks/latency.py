@@ -100,7 +100,7 @@ def judged(film: Film, seed: int) -> Row:
             positions + dice.normal(0, 1e-4, positions.shape),
         )
     except LatencyError as error:
-        return {**row, "refused": str(error)[:60]}
+        return {**row, "refused": str(error)[:40]}
     return {
         **row,
         "error [ms]": round(found.latency_ns * 1e-6 - truth_ms, 2),

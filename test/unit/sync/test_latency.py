@@ -12,8 +12,8 @@ from vla_ros.sync.latency import Latency, LatencyError, estimate_latency
 
 SECONDS = 36.0
 START_NS = 1_700_000_000 * 10**9
-SEEDS = range(5)
-STEP_NS = 37_500_000
+SEEDS = range(4)
+STEP_NS = 50_000_000
 """The recordings' latencies go from 0 to 150 ms in these steps."""
 
 
@@ -150,14 +150,14 @@ def test_pictures_that_never_change_are_refused() -> None:
         estimate_latency(seen.stamps, np.zeros_like(seen.pictures), *seen[2:])
 
 
-@pytest.mark.parametrize("seed", SEEDS[:3])
+@pytest.mark.parametrize("seed", SEEDS[:2])
 def test_pictures_of_another_motion_are_refused(seed: int) -> None:
     pictures, joints = recording(seed, STEP_NS * seed), recording(seed + 1, STEP_NS * (seed + 1))
     with pytest.raises(LatencyError):
         estimate_latency(*pictures[:2], *joints[2:])
 
 
-@pytest.mark.parametrize("seed", SEEDS[:3])
+@pytest.mark.parametrize("seed", SEEDS[:2])
 def test_motion_at_an_even_pace_is_refused_because_every_shift_fits(seed: int) -> None:
     dice = np.random.default_rng(seed)
     seen = recording(seed, STEP_NS * seed)
