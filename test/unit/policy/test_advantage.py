@@ -20,11 +20,13 @@ from vla_ros.policy.models.flow import euler_sample
 from vla_ros.policy.processors.prompt import LinePrompt, StatePrompt
 from vla_ros.policy.protocol import Guidance
 
+STEPS = 3
+
 
 @pytest.fixture(params=["pi0", "pi05"])
 def folder(request, tmp_path) -> Path:
     folder = Path(shutil.copytree(GOLDEN / request.param / "checkpoint", tmp_path / "copy"))
-    edit_json(folder / "config.json", tokenizer_max_length=90)
+    edit_json(folder / "config.json", tokenizer_max_length=90, num_inference_steps=STEPS)
     return folder
 
 
@@ -67,7 +69,7 @@ def test_a_weight_of_one_is_the_conditional_chunk_bit_for_bit(folder):
     request = request_for(policy.spec)
     conditional = velocities(policy, request, "Advantage: positive")
     with torch.no_grad():
-        chunk = euler_sample(conditional, policy._noise(request.seed), num_steps=10)
+        chunk = euler_sample(conditional, policy._noise(request.seed), num_steps=STEPS)
     expected = policy._processors.to_robot(chunk[0].numpy(), request.observation.state)
     np.testing.assert_array_equal(policy.infer(request), expected)
     assert np.abs(policy.infer(request) - plain.infer(request)).max() > 1e-4
@@ -85,7 +87,7 @@ def test_another_weight_goes_along_the_difference_of_the_two_fields(folder, weig
         return bare + weight * (with_it(x, time) - bare)
 
     with torch.no_grad():
-        chunk = euler_sample(field, policy._noise(request.seed), num_steps=10)
+        chunk = euler_sample(field, policy._noise(request.seed), num_steps=STEPS)
     expected = policy._processors.to_robot(chunk[0].numpy(), request.observation.state)
     np.testing.assert_allclose(policy.infer(request), expected, atol=2e-4)
     once = told(folder).infer(request)
@@ -102,7 +104,7 @@ def test_both_fields_come_from_one_pass_a_step(folder, monkeypatch):
 
     monkeypatch.setattr(policy._model, "flow", count)
     policy.infer(request_for(policy.spec))
-    assert batches == [2] * 10
+    assert batches == [2] * STEPS
 
 
 def test_it_goes_together_with_real_time_chunking(folder):
