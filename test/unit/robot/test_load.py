@@ -247,3 +247,50 @@ def test_the_hash_is_of_the_content_not_of_the_process_or_layout(tmp_path: Path)
     assert int(run.stdout) == spec_hash(spec)
     faster = URDF.replace('velocity="0.2"', 'velocity="0.1"')
     assert spec_hash(load_robot(write(tmp_path, values(), faster))) != spec_hash(spec)
+
+
+def with_output(**keys: Any) -> dict[str, Any]:
+    """The arm's output changed."""
+    content = values()
+    content["outputs"][0] |= keys
+    return content
+
+
+def effort(**keys: Any) -> dict[str, Any]:
+    """The arm behind an effort controller."""
+    content = with_output(
+        controller="forward_effort", on_host_loss="the driver's timeout of 0.1 s", **keys
+    )
+    content["action"][0]["kind"] = "effort"
+    return content
+
+
+def test_efforts_need_an_effort_limit_which_the_urdf_may_have(tmp_path: Path) -> None:
+    assert "joint 'shoulder' has no limit for effort" in refused(tmp_path, effort())
+    urdf = URDF.replace('velocity="3"', 'velocity="3" effort="40"')
+    urdf = urdf.replace('velocity="4"', 'velocity="4" effort="9"')
+    content = effort(on_stop="hold")
+    content["limits"]["wheel"]["effort"] = 5
+    limits = load_robot(write(tmp_path, content, urdf)).limits
+    assert (limits["shoulder"].effort, limits["wheel"].effort) == (40.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (with_output(on_stop="hold"), "has on_stop, which is for forward_effort"),
+        (with_output(max_effort=3), "has max_effort, which is for gripper_command"),
+        (with_output(frame="tool0"), "has a frame, which is for servo_twist"),
+        (with_output(limits="none"), "remove 'limits: none'"),
+        (with_output(controller="joint_trajectory_chunks"), "write 'limits: none'"),
+        (with_output(controller="servo_joint_jog"), "keeps moving when this computer dies"),
+        (with_output(rate_hz=1000), "above rates.control_hz"),
+        (with_output(rate_hz=2), "at least twice within rates.lookahead_s"),
+        (with_output(controllers={"activate": []}), "at least 1 item"),
+        (with_output(controller="gripper_command"), "cannot execute"),
+    ],
+)
+def test_what_an_output_cannot_have_is_refused(
+    tmp_path: Path, content: dict[str, Any], words: str
+) -> None:
+    assert words in refused(tmp_path, content)

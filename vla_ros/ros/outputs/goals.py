@@ -65,10 +65,10 @@ class NewestGoal:
         self._asked.add_done_callback(self._answered)
 
     def _answered(self, future: Future) -> None:
+        handle = future.result()
         if future is not self._asked:
             return
         self._asked = None
-        handle = future.result()
         taken = handle is not None and handle.accepted
         self.problem = "" if taken else "the action server refused the goal"
         self._go_on()
