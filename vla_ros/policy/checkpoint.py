@@ -69,6 +69,7 @@ class NanoConfig:
         scene_scale: Their unit in metres.
         sizes: Sizes of the network.
         training: How the weights came about; free of meaning for inference.
+        rtc_max_delay: Most leading rows it was trained to be given clean; 0: none.
     """
 
     robot: str
@@ -87,6 +88,7 @@ class NanoConfig:
     scene_scale: float
     sizes: NanoSizes
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rtc_max_delay: int = 0
 
     def __post_init__(self) -> None:
         sizes = self.sizes
@@ -101,6 +103,11 @@ class NanoConfig:
         wrong = [f"{k}: sizes say {a}, names say {b}" for k, (a, b) in facts.items() if a != b]
         if wrong or len(self.action_kinds) != len(self.action_names):
             raise CheckpointError("Configuration contradicts itself: " + "; ".join(wrong))
+        if not 0 <= self.rtc_max_delay < sizes.horizon:
+            raise CheckpointError(
+                f"rtc_max_delay is {self.rtc_max_delay}, expected 0 to {sizes.horizon - 1}: fewer "
+                "rows than a chunk has"
+            )
 
     def tokenizer(self) -> WordTokenizer:
         """The tokenizer of this vocabulary."""
@@ -316,6 +323,7 @@ def _config_from_json(values: dict[str, Any]) -> NanoConfig:
     fields = {field.name for field in dataclasses.fields(NanoConfig)}
     derived = {"type", "n_obs_steps", "input_features", "output_features"}
     derived |= {"normalization_mapping", "chunk_size"}
+    values = {"rtc_max_delay": 0, **values}  # written since rows can be given
     missing, unknown = fields - values.keys(), values.keys() - fields - derived
     if missing or unknown:
         raise CheckpointError(f"config.json: missing {sorted(missing)}, unknown {sorted(unknown)}.")

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.models.flow import FlowGuidance
+from vla_ros.policy.models.flow import FlowGuidance, GivenRows
 from vla_ros.policy.protocol import Guidance, PolicySpec
 
 
@@ -36,6 +37,44 @@ def flow_guidance(
     """
     if guidance is None:
         return None
+    target, weights = _checked(guidance, spec, to_network)
+    return FlowGuidance(
+        target=target,
+        weights=weights,
+        max_weight=guidance.max_weight,
+        jacobian=guidance.jacobian == "full",
+    )
+
+
+def given_rows(
+    guidance: Guidance | None,
+    spec: PolicySpec,
+    to_network: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.floating[Any]]],
+) -> GivenRows | None:
+    """The rows of weight 1, for a policy trained to be given them; arguments of `flow_guidance`.
+
+    Raises:
+        GuidanceError: As there, or more rows than it was trained to be given.
+    """
+    if guidance is None:
+        return None
+    target, weights = _checked(guidance, spec, to_network)
+    given = weights == 1.0
+    most = spec.horizon if spec.rtc_max_delay is None else spec.rtc_max_delay
+    if int(given.sum()) > most:
+        raise GuidanceError(
+            f"guidance gives {int(given.sum())} rows, expected at most {most}: the policy was not "
+            "trained with more"
+        )
+    return GivenRows(actions=target, given=given)
+
+
+def _checked(
+    guidance: Guidance,
+    spec: PolicySpec,
+    to_network: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.floating[Any]]],
+) -> tuple[Tensor, Tensor]:
+    """The plan in the network's space, Shape (1, T, A), and the weights, (T,)."""
     expected = (spec.horizon, len(spec.action_names))
     if guidance.actions.shape != expected or guidance.weights.shape != expected[:1]:
         raise GuidanceError(
@@ -43,12 +82,7 @@ def flow_guidance(
             f"{guidance.actions.shape} and {guidance.weights.shape}"
         )
     target = to_network(guidance.actions).astype(np.float32)
-    return FlowGuidance(
-        target=torch.from_numpy(target)[None],
-        weights=torch.from_numpy(guidance.weights.astype(np.float32)),
-        max_weight=guidance.max_weight,
-        jacobian=guidance.jacobian == "full",
-    )
+    return torch.from_numpy(target)[None], torch.from_numpy(guidance.weights.astype(np.float32))
 
 
 def joint_guidance(guidances: Sequence[FlowGuidance | None]) -> FlowGuidance | None:

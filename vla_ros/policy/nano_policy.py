@@ -14,8 +14,8 @@ import torch
 from vla_ros.errors import VlaError
 from vla_ros.policy.checkpoint import action_processor, load_nano
 from vla_ros.policy.declaration import Declaration
-from vla_ros.policy.guidance import flow_guidance
-from vla_ros.policy.models.flow import FlowGuidance
+from vla_ros.policy.guidance import flow_guidance, given_rows
+from vla_ros.policy.models.flow import FlowGuidance, GivenRows
 from vla_ros.policy.models.nano import Nano
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.spaces.time_contract import TimeContract
@@ -73,7 +73,8 @@ class NanoPolicy:
             action_names=config.action_names,
             horizon=config.sizes.horizon,
             contract=TimeContract.from_dict(config.time_contract),
-            rtc="guided",
+            rtc="prefix" if config.rtc_max_delay else "guided",
+            rtc_max_delay=config.rtc_max_delay or None,
         )
 
     @property
@@ -104,7 +105,8 @@ class NanoPolicy:
                 f"({', '.join(self._spec.state_names)}), got shape {state.shape}: {state}."
             )
         seed = request.seed if request.seed is not None else time.time_ns()
-        guidance = flow_guidance(
+        agree = given_rows if self._spec.rtc == "prefix" else flow_guidance
+        guidance = agree(
             request.guidance, self._spec, lambda plan: self._actions.apply(plan, state)
         )
         normal = self._run(images, self._state.apply(state), words, seed, guidance)
@@ -147,7 +149,7 @@ class NanoPolicy:
         state: npt.NDArray[Any],
         words: npt.NDArray[np.int64],
         seed: int,
-        guidance: FlowGuidance | None = None,
+        guidance: FlowGuidance | GivenRows | None = None,
     ) -> npt.NDArray[np.float32]:
         sizes, device = self._config.sizes, self._device
         generator = torch.Generator().manual_seed(seed)

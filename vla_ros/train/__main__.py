@@ -24,6 +24,9 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=default.draws)
     parser.add_argument("--lr", type=float, default=default.lr)
     parser.add_argument("--num-steps", type=int, default=default.num_steps)
+    parser.add_argument(
+        "--rtc-max-delay", type=int, default=default.rtc_max_delay, help="rows given clean"
+    )
     parser.add_argument("--precision", default=default.precision)
     parser.add_argument("--log-every-s", type=float, default=default.log_every_s)
     parser.add_argument("--save-every-s", type=float, default=default.save_every_s)

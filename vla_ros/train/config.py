@@ -35,6 +35,8 @@ class TrainConfig:
             the last one holds for further cameras.
         weights: Factors of the auxiliary losses.
         num_steps: Euler steps written into the checkpoint.
+        rtc_max_delay: Most leading rows that are given clean, for real-time chunking without
+            guidance (arXiv 2512.05964); 0: none.
         max_words: Longest instruction.
         precision: "auto" takes bfloat16 where the hardware multiplies it faster than float32.
         sizes: Sizes of the network that differ from ``NanoSizes``' defaults.
@@ -63,6 +65,7 @@ class TrainConfig:
     shift_px: tuple[int, ...] = (1, 2)
     weights: LossWeights = field(default_factory=LossWeights)
     num_steps: int = 2
+    rtc_max_delay: int = 0
     max_words: int = 32
     precision: Precision = "auto"
     sizes: Mapping[str, Any] = field(default_factory=dict)

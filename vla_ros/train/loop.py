@@ -185,7 +185,14 @@ class _Run:
             batch = self.maker.draw(config.batch, seed).to(self.device)
             generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
             blind = self.maker.draw_blind(config.blind_batch, (*seed, 1)).to(self.device)
-            losses = nano_losses(self.model, batch, blind, draws=config.draws, generator=generator)
+            losses = nano_losses(
+                self.model,
+                batch,
+                blind,
+                draws=config.draws,
+                max_delay=config.rtc_max_delay,
+                generator=generator,
+            )
             loss = total(losses, config.weights)
             if not torch.isfinite(loss):
                 raise TrainingError(f"The loss is not finite at step {self.step}: {losses}.")
@@ -338,6 +345,7 @@ def policy_config(info: DemoInfo, config: TrainConfig) -> NanoConfig:
         action_names=info.action_names,
         action_kinds=info.action_kinds,
         num_steps=config.num_steps,
+        rtc_max_delay=config.rtc_max_delay,
         time_contract=info.time_contract,
         vocabulary=words,
         max_words=config.max_words,

@@ -89,28 +89,54 @@ def pixel_loss(log_heat: Tensor, pixels: Tensor, sizes: NanoSizes) -> Tensor:
 
 
 def flow_loss(
-    model: Nano, prefix: Prefix, batch: Batch, *, draws: int, generator: torch.Generator
+    model: Nano,
+    prefix: Prefix,
+    batch: Batch,
+    *,
+    draws: int,
+    generator: torch.Generator,
+    max_delay: int = 0,
 ) -> Tensor:
-    """Flow-matching error of the frames whose chunk belongs to their instruction; a scalar."""
+    """Flow-matching error of the frames whose chunk belongs to their instruction; a scalar.
+
+    With ``max_delay`` each draw is given up to so many leading rows clean, and only the others
+    count (Black et al., 2025, "Training-Time Action Conditioning for Efficient Real-Time
+    Chunking", arXiv 2512.05964).
+    """
     size, rows, dim = batch.actions.shape
-    noise = torch.randn((size, draws, rows, dim), generator=generator, device=generator.device)
+    device = generator.device
+    noise = torch.randn((size, draws, rows, dim), generator=generator, device=device)
     time = sample_times((size, draws, 1), generator).expand(size, draws, rows)
+    counts = torch.ones_like(time)
+    if max_delay:
+        delay = torch.randint(max_delay + 1, (size, draws, 1), generator=generator, device=device)
+        counts = (torch.arange(rows, device=device) >= delay).float()
+        time = time * counts  # flow time 0 is data
     actions = batch.actions[:, None].expand_as(noise)
     velocity = model.velocity(prefix, interpolate(actions, noise, time), time)
-    error = (velocity - target_velocity(actions, noise)).square().mean(dim=(1, 2, 3))
+    error = (velocity - target_velocity(actions, noise)).square().mean(dim=3)
+    error = ((error * counts).sum(dim=2) / counts.sum(dim=2)).mean(dim=1)
     follows = batch.follows.float()
     return (error * follows).sum() / follows.sum().clamp(min=1.0)
 
 
-def blind_loss(model: Nano, batch: Batch, *, draws: int, generator: torch.Generator) -> Tensor:
+def blind_loss(
+    model: Nano, batch: Batch, *, draws: int, generator: torch.Generator, max_delay: int = 0
+) -> Tensor:
     """Flow error of frames without images, acting on the true positions; a scalar."""
     truth = noisy(target_positions(batch, model.sizes.objects), generator)
     prefix = model.encode(None, batch.state, batch.words, truth)
-    return flow_loss(model, prefix, batch, draws=draws, generator=generator)
+    return flow_loss(model, prefix, batch, draws=draws, generator=generator, max_delay=max_delay)
 
 
 def nano_losses(
-    model: Nano, batch: Batch, blind: Batch, *, draws: int, generator: torch.Generator
+    model: Nano,
+    batch: Batch,
+    blind: Batch,
+    *,
+    draws: int,
+    generator: torch.Generator,
+    max_delay: int = 0,
 ) -> dict[str, Tensor]:
     """All loss terms, not yet weighted.
 
@@ -120,6 +146,7 @@ def nano_losses(
         blind: Training batch without images.
         draws: Independent (time, noise) pairs for each observation; they share its prefix.
         generator: Source of noise and times, on the batch's device.
+        max_delay: Most leading rows given clean.
 
     Returns:
         Scalars ``flow``, ``blind``, ``target``, ``scene``, ``pixels`` and ``words``.
@@ -129,8 +156,10 @@ def nano_losses(
     said = prefix.readings
     assert said is not None  # images were given
     return {
-        "flow": flow_loss(model, prefix, batch, draws=draws, generator=generator),
-        "blind": blind_loss(model, blind, draws=draws, generator=generator),
+        "flow": flow_loss(
+            model, prefix, batch, draws=draws, generator=generator, max_delay=max_delay
+        ),
+        "blind": blind_loss(model, blind, draws=draws, generator=generator, max_delay=max_delay),
         "target": functional.mse_loss(said.target, truth),
         "scene": functional.mse_loss(said.scene, batch.scene),
         "pixels": pixel_loss(said.log_heat, batch.pixels, model.sizes),

@@ -94,6 +94,29 @@ class FlowGuidance:
         return speed - self.strength(time) * pull
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GivenRows:
+    """Rows of a chunk that are known, for networks trained so (arXiv 2512.05964).
+
+    They are at flow time 0 while the others are sampled around them.
+
+    Attributes:
+        actions: Normalised; of rows that are not given anything finite. Shape (B, T, A).
+        given: Which are. Shape (T,), bool.
+    """
+
+    actions: Tensor
+    given: Tensor
+
+    def to(self, device: torch.device) -> GivenRows:
+        """The same on a device."""
+        return replace(self, actions=self.actions.to(device), given=self.given.to(device))
+
+    def put_into(self, x: Tensor) -> Tensor:
+        """A chunk with the given rows in their place. Shape (B, T, A)."""
+        return torch.where(self.given[:, None], self.actions, x)
+
+
 def euler_times(num_steps: int) -> tuple[float, ...]:
     """Flow times at which equal Euler steps start: exactly ``1 - i / num_steps``."""
     return tuple(1.0 - step / num_steps for step in range(num_steps))

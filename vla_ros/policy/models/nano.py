@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from vla_ros.policy.models.attention import Block, PrefixCache
 from vla_ros.policy.models.expert import ActionExpert, PrefixKeys
-from vla_ros.policy.models.flow import FlowGuidance, euler_sample, euler_times
+from vla_ros.policy.models.flow import FlowGuidance, GivenRows, euler_sample, euler_times
 from vla_ros.policy.models.language import InstructionEncoder
 from vla_ros.policy.models.vision import ImageEncoder, Look
 
@@ -260,15 +260,24 @@ class Nano(nn.Module):
         prefix: Prefix,
         noise: Tensor,
         schedule: Mapping[float, Tensor],
-        guidance: FlowGuidance | None = None,
+        guidance: FlowGuidance | GivenRows | None = None,
     ) -> Tensor:
         """Integrate normalised actions from noise. Shape (B, T, A) -> (B, T, A)."""
 
         def field(x: Tensor, time: float) -> Tensor:
-            terms = schedule[time]
-            return self.expert(x[:, None], terms, prefix.cache, prefix.instruction)[:, 0]
+            return self.expert(x[:, None], schedule[time], prefix.cache, prefix.instruction)[:, 0]
 
-        return euler_sample(field, noise, num_steps=len(schedule), guidance=guidance)
+        if not isinstance(guidance, GivenRows):
+            return euler_sample(field, noise, num_steps=len(schedule), guidance=guidance)
+        rows = guidance
+        clean = self.expert.time_terms(torch.zeros((1, 1, 1), device=noise.device))
+        mixed = {t: torch.where(rows.given[:, None], clean, now) for t, now in schedule.items()}
+
+        def around(x: Tensor, time: float) -> Tensor:
+            x = rows.put_into(x)[:, None]
+            return self.expert(x, mixed[time], prefix.cache, prefix.instruction)[:, 0]
+
+        return rows.put_into(euler_sample(around, noise, num_steps=len(schedule)))
 
 
 def _head(width: int, hidden: int, out: int) -> nn.Sequential:
