@@ -14,6 +14,7 @@ PARTS = (
     "motion_figures",
     "motion_loop",
     "motion_rig",
+    "sync_case",
 )
 NAMES = sorted(
     path.stem for path in Path(__file__).parent.glob("[a-z]*.py") if path.stem not in PARTS

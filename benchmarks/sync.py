@@ -1,6 +1,6 @@
 """How far apart pictures and joints are in an observation: processes, DDS, jitter, drops.
 
-    python -m benchmarks.sync [--quick] [--json out.json]
+    python -m benchmarks.sync [--quick] [--alone] [--json out.json]
 
 Cameras of 640x480 at 30 Hz and a driver of joint states are processes of their own; their stamps
 are true but for the cameras' unknown offset, what they send arrives up to some ms late (5 ms
@@ -13,6 +13,7 @@ instant, in [ms]. Beside it, for the same pictures and joint states: what the sy
 them alone, each handed to it when it was sent (so a starved machine shows as the difference); the
 sample nearest in stamps (approximate-time matching), with the estimated offset removed and without;
 and the latest one that had been sent when the picture was. These are spared the way through DDS.
+`--alone` has no processes and no DDS at all: the same messages at their due times, on any machine.
 
 Latency counts from when the anchor's picture was sent, and from when the last part was: an
 observation is ready then, and what follows is the node's own time and the way there and back.
@@ -20,87 +21,33 @@ observation is ready then, and what follows is the node's own time and the way t
 
 from __future__ import annotations
 
-import heapq
 import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import psutil
-import yaml
 
 from benchmarks.harness import Goal, arguments, at_least, at_most, finish
 from benchmarks.latency import film_of, motion, ns
-from vla_ros.policy.contract import contract_of
-from vla_ros.robot.load import load_robot, robot_path
-from vla_ros.robot.observer import Observer
-from vla_ros.sim.model import HOME
-from vla_ros.spaces import Observation as Seen
-from vla_ros.sync import Frame
+from benchmarks.sync_case import (
+    FRAME_NS,
+    JOINTS,
+    OFFSET_NS,
+    Case,
+    compared,
+    joints_at,
+    replayed,
+    robot_file,
+    schedule,
+    velocities_at,
+)
 from vla_ros.sync.latency import Latency, estimate_latency
-
-FloatArray = npt.NDArray[np.float64]
-
-JOINTS = tuple(f"joint{i}" for i in range(1, 7))
-OFFSET_NS = 63_000_000
-FRAME_NS = 1_000_000_000 // 30
-JITTER_NS, BASE_NS = 5_000_000, 10_000_000
-AMPLITUDE, RATE = 0.25, 2 * np.pi * 0.5  # rad, rad/s: up to 0.8 rad/s and 2.5 rad/s^2 a joint
-PHASES = np.arange(6) * np.pi / 3
-
-
-WAIT_NS = 50_000_000
-"""The observation waits so long for a picture that may still come: the robot file's default."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """What is sent.
-
-    Attributes:
-        cameras: How many.
-        hz: Rate of the joint states.
-        drops: Share of all messages that is lost.
-        velocities: Whether joint states carry velocities.
-        tolerance_s: Of the joint states.
-    """
-
-    cameras: int = 3
-    hz: int
-    drops: float
-    velocities: bool = True
-    tolerance_s: float = 0.2
-
-    @property
-    def words(self) -> str:
-        """For a line of the table."""
-        return (
-            f"{self.cameras} cameras, {self.hz} Hz, {self.drops:.0%} drops"
-            + ("" if self.velocities else ", no velocities")
-            + ("" if self.tolerance_s == 0.2 else f", tolerance_s {self.tolerance_s:g}")
-        )
-
-
-def joints_at(t_ns: npt.NDArray[np.int64]) -> FloatArray:
-    """The true joints. Shape (N,) -> (N, 6)."""
-    angle = RATE * (t_ns % 2_000_000_000)[:, None] * 1e-9 + PHASES
-    return HOME + AMPLITUDE * np.sin(angle)
-
-
-def velocities_at(t_ns: int) -> FloatArray:
-    """Their velocities. Shape (6,)."""
-    return AMPLITUDE * RATE * np.cos(RATE * (t_ns % 2_000_000_000) * 1e-9 + PHASES)
-
-
-SPEED = AMPLITUDE * RATE * np.sqrt(3.0)
-"""Length of the six joints' velocity [rad/s]: constant, for their phases are a sixth of a turn."""
 
 
 def drive(what: str, case: Case, seconds: float, log: Path) -> None:
@@ -112,31 +59,20 @@ def drive(what: str, case: Case, seconds: float, log: Path) -> None:
     from vla_ros.ros.conversions.image import image_msg
     from vla_ros.ros.conversions.joints import joint_state_msg
 
-    count = case.cameras if what == "cameras" else 0
-    period_ns = FRAME_NS if what == "cameras" else 1_000_000_000 // case.hz
     rclpy.init()
     node = rclpy.create_node(f"{what}_driver")
-    dice = np.random.default_rng(7 if what == "cameras" else 8)
-    topics = [f"/camera/c{i}/image_raw" for i in range(count)] if what == "cameras" else []
+    topics = [f"/camera/c{i}/image_raw" for i in range(case.cameras)] if what == "cameras" else []
     images = [node.create_publisher(Image, topic, qos.profile("image")) for topic in topics]
     joints = None if topics else node.create_publisher(JointState, "/joint_states", 50)
+    dice = np.random.default_rng(9)
     noise = dice.integers(0, 255, (8, 480, 640, 3), dtype=np.uint8) if topics else None
     while not all(p.get_subscription_count() for p in (*images, *([joints] if joints else []))):
         time.sleep(0.02)
-    start = (time.time_ns() // period_ns + 1) * period_ns
-    queue: list[tuple[int, int, int]] = []
-    for tick in range(int(seconds * 1e9 / period_ns)):
-        for stream in range(max(count, 1)):
-            if dice.random() >= case.drops:
-                late = int(np.clip(dice.normal(BASE_NS, JITTER_NS), 0, 2 * BASE_NS))
-                late += OFFSET_NS if topics else 0
-                heapq.heappush(queue, (start + tick * period_ns + late, tick, stream))
     sent: list[tuple[int, int, int]] = []
-    while queue:
-        due, tick, stream = heapq.heappop(queue)
-        t_ns = start + tick * period_ns
+    for due, t_ns, stream in schedule(what, case, seconds, time.time_ns()):
         if noise is not None:
-            picture = image_msg(noise[tick % len(noise)], t_ns + OFFSET_NS, f"c{stream}")
+            rgb = noise[t_ns // FRAME_NS % len(noise)]
+            picture = image_msg(rgb, t_ns + OFFSET_NS, f"c{stream}")
         else:
             positions = dict(zip(JOINTS, joints_at(np.array([t_ns]))[0].tolist(), strict=True))
             speeds = dict(zip(JOINTS, velocities_at(t_ns).tolist(), strict=True))
@@ -160,22 +96,6 @@ def estimate_offset(seconds: float) -> Latency:
     captured = np.arange(0.5, seconds, 1 / 30)
     pictures = film_of(0, fine, q, captured, ("wrist",))["wrist"]
     return estimate_latency(ns(captured) + OFFSET_NS, pictures, ns(fine), q)
-
-
-def robot_file(folder: Path, case: Case, latency_ns: int) -> Path:
-    """The simulated arm with these cameras."""
-    robot = yaml.safe_load(robot_path("sim_arm").read_text(encoding="utf-8"))
-    common = {k: v for k, v in robot["cameras"][0].items() if k not in ("key", "topic", "crop")}
-    common |= {"raw_width": 640, "raw_height": 480, "rate_hz": 30, "latency_s": latency_ns * 1e-9}
-    common |= {"tolerance_s": 0.2}
-    robot["cameras"] = [
-        {**common, "key": f"c{i}", "topic": f"/camera/c{i}/image_raw"} for i in range(case.cameras)
-    ]
-    robot["anchor"] = "c0"
-    robot["state"] |= {"joints": list(JOINTS), "tolerance_s": case.tolerance_s, "wait_s": 0.15}
-    path = folder / "robot.yaml"
-    path.write_text(yaml.safe_dump(robot), encoding="utf-8")
-    return path
 
 
 def run(case: Case, seconds: float, latency_ns: int) -> dict[str, Any]:
@@ -235,142 +155,58 @@ def run(case: Case, seconds: float, latency_ns: int) -> dict[str, Any]:
     }
 
 
-def replayed(
-    robot: Path, case: Case, pictures: npt.NDArray[np.int64], states: npt.NDArray[np.int64]
-) -> list[tuple[int, list[float]]]:
-    """Instant and joints of the observations of the same messages, handed over when sent."""
-    spec = load_robot(str(robot))
-    observer = Observer(spec, contract_of("expert", spec.camera_keys))
-    frame = np.zeros((1, 1, 3), dtype=np.uint8)
-    events = [(sent, f"c{camera}", t) for t, sent, camera in pictures.tolist()]
-    events += [(sent, "", t) for t, sent, _ in states.tolist()]
-    seen = []
-    for now, key, t_ns in sorted(events):
-        if key:
-            signature = (float(now), 0.0, 0.0)
-            observer.push_decoded(key, t_ns + OFFSET_NS, Frame(frame, signature), now)
-        else:
-            positions = joints_at(np.array([t_ns]))[0]
-            speeds = velocities_at(t_ns) if case.velocities else ()
-            observer.push_joint_arrays(t_ns, JOINTS, positions, now, velocities=speeds)
-        result = observer.observe(now)
-        if isinstance(result, Seen):
-            seen.append((result.t_obs_ns, result.state.tolist()))
-    return seen
-
-
-def compared(
-    heard: list[tuple[int, int, list[float]]],
-    alone: list[tuple[int, list[float]]],
-    pictures: npt.NDArray[np.int64],
-    states: npt.NDArray[np.int64],
-    latency_ns: int,
-) -> dict[str, Any]:
-    """Residuals and latency of what was heard.
-
-    Args:
-        heard: instant, arrival and joints of each observation.
-        alone: instant and joints of each observation of the synchroniser alone.
-        pictures: capture, sending and camera of each. Shape (N, 3).
-        states: likewise. Shape (M, 3).
-        latency_ns: what the robot file says.
-    """
-    anchors = pictures[pictures[:, 2] == 0]
-    sent_ns = dict(zip(anchors[:, 0].tolist(), anchors[:, 1].tolist(), strict=True))
-    states = states[np.argsort(states[:, 0])]
-    by_sending = states[np.argsort(states[:, 1])]
-    newest = np.maximum.accumulate(by_sending[:, 0])  # a loop keeps the newest stamp
-    names = ("ours", "all", "alone", "near", "raw", "latest", "wait", "node")
-    rows: dict[str, list[float]] = {name: [] for name in names}
-    rows["alone"] = [_off_ms(np.array(values), t_obs) for t_obs, values in alone]
-    ready_ns = _ready(pictures)
-    for t_obs, arrived, values in heard:
-        capture = t_obs + latency_ns - OFFSET_NS
-        if capture not in sent_ns:
-            raise RuntimeError(f"an observation at {t_obs} ns belongs to no picture that was sent")
-        at = int(np.searchsorted(by_sending[:, 1], sent_ns[capture], side="right")) - 1
-        if at < 0:
-            continue  # a loop would have had no state yet
-        paired = {
-            "near": (_nearest(states[:, 0], t_obs), t_obs),
-            "raw": (_nearest(states[:, 0], capture + OFFSET_NS), capture),
-            "latest": (int(newest[at]), capture),
-        }
-        rows["ours"].append(_off_ms(np.array(values), t_obs))
-        rows["all"].append(_off_ms(np.array(values), capture))
-        for key, (used, meant) in paired.items():
-            rows[key].append(_off_ms(joints_at(np.array([used]))[0], meant))
-        rows["wait"].append((arrived - sent_ns[capture]) * 1e-6)
-        rows["node"].append((arrived - ready_ns(capture, sent_ns[capture])) * 1e-6)
-    p95 = {key: round(float(np.percentile(values, 95)), 2) for key, values in rows.items()}
-    return {
-        "ours": p95["ours"],
-        "with offset": p95["all"],
-        "alone": p95["alone"],
-        "nearest": p95["near"],
-        "offset unknown": p95["raw"],
-        "latest": p95["latest"],
-        "anchor p50": round(float(np.median(rows["wait"])), 1),
-        "anchor p95": p95["wait"],
-        "ready p50": round(float(np.median(rows["node"])), 1),
-        "ready p95": p95["node"],
-    }
-
-
-def _off_ms(values: FloatArray, t_ns: int) -> float:
-    """How far joints are from where they were at an instant, in time of motion [ms]."""
-    return float(np.linalg.norm(values - joints_at(np.array([t_ns]))[0])) / SPEED * 1e3
-
-
-def _ready(pictures: npt.NDArray[np.int64]) -> Callable[[int, int], int]:
-    """When the last picture of an observation had been sent, by its capture and its anchor's."""
-    cameras = [pictures[pictures[:, 2] == camera] for camera in np.unique(pictures[:, 2])]
-
-    def ready(capture: int, anchor_sent: int) -> int:
-        last = anchor_sent
-        for sent in cameras:
-            enough = sent[sent[:, 0] >= capture, 1]
-            last = max(last, min(int(enough.min(initial=2**62)), anchor_sent + WAIT_NS))
-        return last
-
-    return ready
-
-
-def _nearest(stamps: npt.NDArray[np.int64], t_ns: int) -> int:
-    return int(stamps[np.argmin(np.abs(stamps - t_ns))])
+def alone(case: Case, seconds: float) -> dict[str, Any]:
+    """One case without processes: each message is handed over when it is due."""
+    pictures, states = (
+        np.array([(t, due, k) for due, t, k in schedule(what, case, seconds, 10**18)], np.int64)
+        for what in ("cameras", "joints")
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        seen = replayed(robot_file(Path(folder), case, OFFSET_NS), case, pictures, states)
+    found = compared([(t, t, values) for t, values in seen], seen, pictures, states, OFFSET_NS)
+    kept = ("ours", "nearest", "offset unknown", "latest")
+    rate = round(len(seen) / seconds, 1)
+    return {"case": case.words, "obs/s": rate, **{key: found[key] for key in kept}}
 
 
 def main() -> int:
     """Run it."""
     parser = arguments(__doc__ or "")
+    parser.add_argument("--alone", action="store_true", help="the synchroniser without DDS")
     parser.add_argument("--drive", help="one driver, as this benchmark starts it")
     options = parser.parse_args()
     if options.drive:
         what, case, seconds, log = json.loads(options.drive)
         drive(what, Case(**case), seconds, Path(log))
         return 0
-    found = estimate_offset(30.0 if options.quick else 60.0)
     full = [Case(hz=hz, drops=drops) for drops in (0.1, 0.3, 0.5) for hz in (50, 125, 500)]
     wide = Case(hz=50, drops=0.5, velocities=False)
     narrow = replace(wide, tolerance_s=0.05)
     growth = [Case(cameras=count, hz=125, drops=0.1) for count in (1, 2, 4)]
-    cases = [full[2], full[6]] if options.quick else [*full, wide, narrow, *growth]
+    cases = [*full, wide, narrow] if options.alone else [*full, wide, narrow, *growth]
+    if options.quick:
+        cases = [full[2], full[6]]
     seconds = 6.0 if options.quick else 15.0
-    rows = {case: run(case, seconds, found.latency_ns) for case in cases}
-
-    off_ms = abs(found.latency_ns - OFFSET_NS) * 1e-6
-    goals: list[Goal] = [at_most("error of the estimated offset [ms]", 5.0, off_ms)]
+    goals: list[Goal] = []
+    if options.alone:
+        title = "the synchroniser alone: p95 of the residual in ms;"
+        rows = {case: alone(case, 60.0) for case in cases}
+    else:
+        title = "pictures and joints over DDS: p95 of the residual, and latency, in ms;"
+        found = estimate_offset(30.0 if options.quick else 60.0)
+        off_ms = abs(found.latency_ns - OFFSET_NS) * 1e-6
+        goals.append(at_most("error of the estimated offset [ms]", 5.0, off_ms))
+        rows = {case: run(case, seconds, found.latency_ns) for case in cases}
     for case in (case for case in cases if case != wide):
         bound, got = (1.0 if case.hz == 500 else 3.0), rows[case]["ours"]
         goals.append(at_most(f"residual p95 [ms], {case.words}", bound, got))
-    if not options.quick:
+    if growth[2] in cases:
         one, four = (rows[growth[k]]["ready p50"] for k in (0, 2))
         words = "what one more camera adds to ready to observation, p50 [ms]"
         goals.append(at_most(words, 5.0, (four - one) / 3))
     rates = [rows[c]["obs/s"] / (1 - c.drops) for c in cases if c != narrow]
     words = "observations a second, of 30 pictures a second, worst case"
     goals.append(at_least(words, 24.0, min(rates)))
-    title = "pictures and joints over DDS: p95 of the residual, and latency [ms];"
     return finish(title, list(rows.values()), goals, options.json)
 
 
