@@ -72,6 +72,7 @@ def drive(what: str, case: Case, seconds: float, log: Path) -> None:
     for due, t_ns, stream in schedule(what, case, seconds, time.time_ns()):
         if noise is not None:
             rgb = noise[t_ns // FRAME_NS % len(noise)]
+            rgb.flat[:8] = np.frombuffer(t_ns.to_bytes(8, "little"), np.uint8)  # no two are equal
             picture = image_msg(rgb, t_ns + OFFSET_NS, f"c{stream}")
         else:
             positions = dict(zip(JOINTS, joints_at(np.array([t_ns]))[0].tolist(), strict=True))
