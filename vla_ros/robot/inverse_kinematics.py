@@ -130,19 +130,14 @@ class InverseKinematics:
         left, share = _FIRST + _ON_AVERAGE * len(rows), min(1.0, dt_s / _POSTURE_S)
         for i, target in enumerate(self._targets(positions, rotations)):
             self._task.set_target(target)
-            bounds, most = (low, high), min(_FIRST, left)
-            guess = q
+            bounds, guess, most = (low, high), q, _FIRST
             if i > 0:
-                bounds, most = (
-                    (np.maximum(low, q - reach), np.minimum(high, q + reach)),
-                    min(_EACH, left),
-                )
+                bounds, most = (np.maximum(low, q - reach), np.minimum(high, q + reach)), _EACH
                 guess = np.minimum(np.maximum(2.0 * q - before, bounds[0]), bounds[1])
             free = q + share * (self._posture - q)
             before = q
-            q, used = self._solve(guess, bounds, free, most)
+            q, used, error = self._solve(guess, bounds, free, min(most, left))
             left -= used
-            error = self._error()
             if not (error[0] <= tolerance_m and error[1] <= tolerance_rad):
                 return JointPath(rows[:i, self._back], *error)
             rows[i] = q
@@ -150,8 +145,8 @@ class InverseKinematics:
 
     def _solve(
         self, q: FloatArray, bounds: tuple[FloatArray, FloatArray], free: FloatArray, most: int
-    ) -> tuple[FloatArray, int]:
-        """Joints that come closest to the task's target, and the steps it took to get there.
+    ) -> tuple[FloatArray, int, tuple[float, float]]:
+        """Joints that come closest to the task's target, the steps it took, and what is left.
 
         Args:
             q: Where to begin. Shape (N,).
@@ -172,15 +167,16 @@ class InverseKinematics:
                 hessian, -(error @ jacobian) - drift, self._no_rows, high - q, low - q, self._kinds
             )
             if solved <= 0:
-                return q, used
+                return q, used, self._error()
             # DAQP keeps bounds to 1e-6 only.
             q, drift = np.minimum(np.maximum(q + step, low), high), 0.0 * drift
             configuration.update(q)
-            size = max(self._error())
+            left = self._error()
+            size = max(left)
             if size < _SOLVED or not size < 0.9 * smallest:
-                return q, used + 1
+                return q, used + 1, left
             smallest = size
-        return q, most
+        return q, most, self._error()
 
     def _error(self) -> tuple[float, float]:
         """How far and how much turned the link is from the task's target, in [m] and [rad]."""
