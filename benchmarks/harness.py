@@ -90,7 +90,9 @@ def finish(title: str, rows: list[dict[str, Any]], goals: list[Goal], path: Path
                 escape(key), justify="left" if isinstance(rows[0][key], str) else "right"
             )
         for row in rows:
-            table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
+            table.add_row(
+                *(f"{v:.3f}" if isinstance(v, float) else escape(str(v)) for v in row.values())
+            )
         console.print(table)
     for goal in goals:
         mark = "[green]✓[/]" if goal.met else "[red]✗[/]"

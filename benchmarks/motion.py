@@ -198,12 +198,26 @@ def goals_of(figures: dict[tuple[str, int], dict[str, float]], way: str) -> list
     ]
 
 
+def over_dds(controller: Any, latencies: tuple[int, ...], *, quick: bool, path: Path | None) -> int:
+    """The same figures with processes in between, in real time."""
+    from benchmarks.motion_dds import table
+
+    return table(controller, latencies, 4.0 if quick else SECONDS, 1 if quick else 2, path)
+
+
 def main() -> int:
     """Run the table."""
     parser = arguments(__doc__ or "")
     parser.add_argument("--plot", type=Path, help="draw the figures of the documentation here")
+    parser.add_argument(
+        "--controller",
+        choices=("sim", "real"),
+        help="over DDS, with this controller",
+    )
     options = parser.parse_args()
     latencies = (0, 400) if options.quick else LATENCIES_MS
+    if options.controller:
+        return over_dds(options.controller, latencies, quick=options.quick, path=options.json)
     seconds, seeds, jumped = (4.0, 2, 2) if options.quick else (SECONDS, 4, 8)
     traces: dict[tuple[str, int], Trace] = {}
     figures: dict[tuple[str, int], dict[str, float]] = {}

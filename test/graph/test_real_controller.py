@@ -22,6 +22,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, Run
 
 from benchmarks.mock_hardware import MISSING, MockHardware, executable, mock_hardware, mock_urdf
+from benchmarks.motion_rig import off_the_curve
 from vla_ros.chunks import Plan
 from vla_ros.robot.load import load_robot, robot_path, urdf_text
 from vla_ros.robot.spec import spec_hash
@@ -484,21 +485,7 @@ class Arm:
     def distance_from_commands(self, since_ns: int) -> float:
         """Largest distance of what the controller follows from the curve that was commanded."""
         times, position, _ = self.reference.since(since_ns)
-        t = np.array([ns_from(c.header.stamp) for c in self.commanded], dtype=np.int64)
-        p = np.array([np.asarray(c.action)[:6] for c in self.commanded])
-        v = np.array([np.asarray(c.velocity)[:6] for c in self.commanded])
-        inside = (times >= max(t[0], since_ns)) & (times < t[-1])
-        times, position = times[inside], position[inside]
-        k = np.searchsorted(t, times, side="right") - 1
-        h = ((t[k + 1] - t[k]) * 1e-9)[:, None]
-        u = ((times - t[k]) * 1e-9)[:, None] / h
-        hermite = (
-            (1 + 2 * u) * (1 - u) ** 2 * p[k]
-            + u * (1 - u) ** 2 * h * v[k]
-            + u**2 * (3 - 2 * u) * p[k + 1]
-            + u**2 * (u - 1) * h * v[k + 1]
-        )
-        return float(np.abs(position - hermite).max())
+        return float(off_the_curve(times, position, self.commanded).max())
 
 
 @pytest.fixture(scope="module")
