@@ -17,16 +17,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.flow_policy import FlowPolicy
-from vla_ros.policy.models.prefix_expert import Scene
-from vla_ros.policy.protocol import PolicyRequest, PolicySpec
+from vla_ros.policy.protocol import Policy, PolicyRequest, PolicySpec
 
 _RATE_OVER = 16
 
@@ -35,6 +33,27 @@ T = TypeVar("T")
 
 class DualSystemError(VlaError):
     """A policy that cannot be run at two paces."""
+
+
+class TwoStagePolicy(Policy, Protocol):
+    """A policy that looks and acts apart."""
+
+    @property
+    def state_in_words(self) -> bool:
+        """Whether the state is part of the prompt, so that `look` would see it, too."""
+        ...
+
+    def to(self, device: torch.device) -> None:
+        """Compute there from now on."""
+        ...
+
+    def look(self, request: PolicyRequest) -> Any:
+        """What images and prompt amount to: a scene for `act`."""
+        ...
+
+    def act(self, scene: Any, request: PolicyRequest) -> npt.NDArray[np.float64]:
+        """The chunk for the state of a request and a scene of the same run. Shape (T, A)."""
+        ...
 
 
 class AtOnce(Executor):
@@ -132,12 +151,12 @@ class Pace:
 
 
 class DualPolicy:
-    """A flow policy whose prefix is refreshed at its own pace.
+    """A policy whose prefix is refreshed at its own pace.
 
     It remembers its run, so a server lends it to one robot at a time.
 
     Args:
-        flow: The policy, whose network reads the state apart from images and words.
+        policy: Its network reads the state apart from images and words.
         period_s: Between two looks, by the observations' stamps, in [s].
         limit_s: Oldest look that is acted on, in [s]; at least ``period_s``.
         executor: Where looking happens; None: a thread of its own.
@@ -150,25 +169,25 @@ class DualPolicy:
 
     def __init__(
         self,
-        flow: FlowPolicy,
+        policy: TwoStagePolicy,
         *,
         period_s: float,
         limit_s: float,
         executor: Executor | None = None,
     ) -> None:
-        if flow.state_in_words:
+        if policy.state_in_words:
             raise DualSystemError(
-                f"'{flow.spec.name}' reads the state as words of the prompt, so an old scene would "
-                "tell it an old state; expected pi0 or SmolVLA, whose state is a token of its own. "
-                "Take 'dual' out of the options"
+                f"'{policy.spec.name}' reads the state as words of the prompt, so an old scene "
+                "would tell it an old state; expected pi0, SmolVLA or GR00T, whose state is a "
+                "token of its own. Take 'dual' out of the options"
             )
         if limit_s < period_s:
             raise DualSystemError(
                 f"dual: limit_s is {limit_s:g}, expected at least period_s, {period_s:g}"
             )
-        self._flow = flow
+        self._policy = policy
         self._executor = executor or ThreadPoolExecutor(1, "look")
-        self._eyes: SlowEyes[Scene] = SlowEyes(
+        self._eyes: SlowEyes[Any] = SlowEyes(
             round(period_s * 1e9), round(limit_s * 1e9), self._executor
         )
         self._acted = Pace()
@@ -176,23 +195,23 @@ class DualPolicy:
     @property
     def spec(self) -> PolicySpec:
         """What it needs and gives."""
-        return self._flow.spec
+        return self._policy.spec
 
     def to(self, device: torch.device) -> None:
         """Compute there from now on."""
         self._eyes.forget()
-        self._flow.to(device)
+        self._policy.to(device)
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk of the newest scene and the request's state. Shape (T, A).
 
         Raises:
-            VlaError: As `FlowPolicy.infer`.
+            VlaError: As that of the policy.
         """
         t_ns = request.observation.t_obs_ns
-        scene = self._eyes.newest(t_ns, request.prompt, lambda: self._flow.look(request))
+        scene = self._eyes.newest(t_ns, request.prompt, lambda: self._policy.look(request))
         self._acted.mark(t_ns)
-        return self._flow.act(scene, request)
+        return self._policy.act(scene, request)
 
     def status(self) -> Mapping[str, str | int | float | bool]:
         """Both paces and the age of what was seen last, for `/diagnostics`."""
@@ -206,13 +225,13 @@ class DualPolicy:
         """Forget what was seen."""
         self._eyes.forget()
         self._acted = Pace()
-        self._flow.reset()
+        self._policy.reset()
 
     def warm_up(self) -> None:
         """Run the network once on blank input."""
-        self._flow.warm_up()
+        self._policy.warm_up()
 
     def close(self) -> None:
         """End the thread."""
         self._executor.shutdown(wait=True, cancel_futures=True)
-        self._flow.close()
+        self._policy.close()

@@ -119,4 +119,4 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
     )
     steps = options.num_steps or int(setting(files, "num_inference_steps", "num_steps", default=10))
     flow = FlowPolicy(spec, network, processors, num_steps=steps, threads=threads)
-    return at_its_paces(flow, options)
+    return at_its_paces(flow, options.dual)

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from vla_ros.policy.declaration import Declaration, DeclarationError
-from vla_ros.policy.dual_policy import AtOnce, DualPolicy
-from vla_ros.policy.flow_policy import FlowPolicy, FlowProcessors
+from vla_ros.policy.dual_policy import AtOnce, DualPolicy, TwoStagePolicy
+from vla_ros.policy.flow_policy import FlowProcessors
 from vla_ros.policy.layouts import CheckpointFolder, LayoutError
 from vla_ros.policy.processors import RelativeActions, ZeroPadding
 from vla_ros.policy.processors.letterbox import Letterbox
@@ -282,18 +282,17 @@ def relative_actions(names: tuple[str, ...], spec: PolicySpec) -> RelativeAction
     return RelativeActions(columns, columns)
 
 
-def at_its_paces(flow: FlowPolicy, options: VlaOptions) -> Policy:
+def at_its_paces(policy: TwoStagePolicy, dual: Dual | None) -> Policy:
     """The policy itself, or with a prefix at its own pace where that is declared.
 
     Raises:
         DualSystemError: This one cannot.
     """
-    dual = options.dual
     if dual is None:
-        return flow
+        return policy
     limit_s = 3.0 * dual.period_s if dual.limit_s is None else dual.limit_s
     executor = None if dual.background else AtOnce()
-    return DualPolicy(flow, period_s=dual.period_s, limit_s=limit_s, executor=executor)
+    return DualPolicy(policy, period_s=dual.period_s, limit_s=limit_s, executor=executor)
 
 
 def setting(folder: CheckpointFolder, *names: str, default: Any = None) -> Any:

@@ -172,8 +172,8 @@ def test_between_looks_the_images_are_old_and_the_state_is_new(folder):
 
 def test_the_language_model_runs_once_a_period_and_both_paces_are_told(folder, monkeypatch):
     policy = dual(folder, period_s=0.5, background=False)
-    looks, look = [], policy._flow._model.look
-    monkeypatch.setattr(policy._flow._model, "look", lambda x: looks.append(1) or look(x))
+    looks, look = [], policy._policy._model.look
+    monkeypatch.setattr(policy._policy._model, "look", lambda x: looks.append(1) or look(x))
     request = request_for(policy.spec)
     for t_ms in range(0, 1001, 100):
         policy.infer(at(request, t_ms))

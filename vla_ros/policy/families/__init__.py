@@ -23,6 +23,7 @@ FAMILIES: dict[str, str] = {
     "action_tokens": "vla_ros.policy.families.action_tokens",
     "act": "vla_ros.policy.act_policy",
     "diffusion": "vla_ros.policy.diffusion_policy",
+    "groot": "vla_ros.policy.families.groot",
     "nano": "vla_ros.policy.nano_policy",
     "openpi": "vla_ros.policy.pi0_policy",
     "pi0": "vla_ros.policy.pi0_policy",

@@ -150,18 +150,25 @@ class GrootHead(nn.Module):
             x = block(x)
         return x
 
-    def encode(self, features: Tensor, state: Tensor, embodiment: Tensor) -> GrootPrefix:
+    def look(self, features: Tensor) -> list[Pair | None]:
+        """What the blocks look at. ``features``: the backbone's, Shape (B, S, backbone_dim)."""
+        return self.model.keys(self.process_backbone(features))
+
+    def feel(self, keys: list[Pair | None], state: Tensor, embodiment: Tensor) -> GrootPrefix:
         """Everything that does not change from step to step.
 
         Args:
-            features: The backbone's. Shape (B, S, backbone_dim).
+            keys: From `look`.
             state: Shape (B, 1, state_dim).
             embodiment: int64, Shape (B,).
         """
         future = self.future_tokens.weight.expand(len(state), -1, -1)
         tokens = torch.cat([self.state_encoder(state, embodiment), future], dim=1)
-        keys = self.model.keys(self.process_backbone(features))
         return GrootPrefix(state=tokens, keys=keys, embodiment=embodiment)
+
+    def encode(self, features: Tensor, state: Tensor, embodiment: Tensor) -> GrootPrefix:
+        """`look` and `feel` at once."""
+        return self.feel(self.look(features), state, embodiment)
 
     def velocity(self, noisy: Tensor, time: Tensor, prefix: GrootPrefix) -> Tensor:
         """Velocity of the flow.
