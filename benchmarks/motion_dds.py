@@ -6,6 +6,7 @@ time, read from the joint states at 500 Hz; the policy answers after the latency
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import numpy as np
 from benchmarks.harness import Goal, at_most, finish
 from benchmarks.motion import JUMP_AT_S, JUMP_RAD, NEAR_RAD, measure
 from benchmarks.motion_loop import Array, Reference, Trace, sines
-from benchmarks.motion_rig import Controller, Follower, Rig, motion_rig, runner_of
+from benchmarks.motion_rig import ATTEMPTS, Controller, Follower, Rig, motion_rig, runner_of
 from vla_ros.chunks import Joining
+from vla_ros.ros.task_client import GraphNotUpError
 
 WAYS: tuple[Joining, ...] = ("sync", "blend", "ensemble", "rtc")
 GRID_S = 0.002
@@ -33,6 +35,11 @@ def trace_of(rig: Rig, follower: Follower) -> Trace:
     from scipy.interpolate import CubicSpline
 
     t, position = rig.path(follower.t0_ns, follower.end_ns)
+    if len(t) < 100 or t[-1] < 0.9e-9 * (follower.end_ns - follower.t0_ns):
+        raise GraphNotUpError(
+            f"heard {len(t)} updates of the controller, expected 500 a second to the end of the "
+            "run; is this computer overloaded?"
+        )
     grid = np.arange(t[0], t[-1], GRID_S)
     takeovers, last = [], None
     for sent in rig.commanded:
@@ -47,15 +54,20 @@ def trace_of(rig: Rig, follower: Follower) -> Trace:
         takeovers_s=takeovers,
         answers_s=knew[:1],
         stretch=follower.stretch,
-        fault=follower.stopped,
     )
 
 
-def follow(rig: Rig, joining: Joining, latency_s: float, seed: int, seconds: float) -> Trace:
-    """One run along the sines."""
-    follower = Follower(rig, sines, latency_s, seed, runner_of(rig, joining))
-    follower.run(seconds)
-    return trace_of(rig, follower)
+def follow(
+    rig: Rig, joining: Joining, latency_s: float, seed: int, seconds: float
+) -> tuple[Trace, int]:
+    """A run along the sines that was not stopped, and how many were."""
+    for stops in range(ATTEMPTS):
+        follower = Follower(rig, sines, latency_s, seed, runner_of(rig, joining))
+        follower.run(seconds)
+        if not follower.stopped:
+            return trace_of(rig, follower), stops
+        print(f"{joining}, {latency_s:g} s: {follower.stopped}", file=sys.stderr)
+    raise GraphNotUpError(f"stopped {ATTEMPTS} times, the last time: {follower.stopped}")
 
 
 def recovery_s(rig: Rig, joining: Joining, latency_s: float, seed: int) -> tuple[float, float]:
@@ -107,7 +119,8 @@ def table(
         for way in WAYS:
             calm = float("nan")
             for latency in latencies_ms:
-                row = measure([follow(rig, way, latency * 1e-3, 1, seconds)])
+                trace, stops = follow(rig, way, latency * 1e-3, 1, seconds)
+                row = measure([trace]) | {"stopped": stops}
                 calm = row["path rms [mrad]"] if latency == latencies_ms[0] else calm
                 times = [recovery_s(rig, way, latency * 1e-3, seed) for seed in range(trials)]
                 total, after = (float(mean) for mean in np.mean(times, axis=0))

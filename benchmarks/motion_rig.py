@@ -55,6 +55,7 @@ Controller = Literal["sim", "real"]
 MS = 1_000_000
 UPDATE_NS = 2 * MS
 UP_S = 30.0
+ATTEMPTS, SETTLE_S = 5, 0.3
 LOOKAHEAD_S = 0.25
 
 
@@ -114,15 +115,15 @@ class Rig:
 
     def home(self) -> None:
         """Lift a stop, bring the joints to zero, forget what was heard."""
-
-        def free() -> bool:
-            self.client.resume(UP_S)
-            self.client.spin_until(lambda: False, 0.1)
-            return self.status is not None and not self.status.reset_required
-
-        if self.status is not None and self.status.reset_required:
-            self.wait(free, "the bridge to resume")
-        self.client.go_to("home", UP_S)
+        for attempt in range(ATTEMPTS):
+            try:
+                self.client.resume(UP_S)
+                self.client.spin_until(lambda: False, SETTLE_S)
+                self.client.go_to("home", UP_S)
+                break
+            except GraphNotUpError:  # stopped again, or still settling
+                if attempt == ATTEMPTS - 1:
+                    raise
         self.joints.clear()
         self.followed.clear()
         self.commanded.clear()
