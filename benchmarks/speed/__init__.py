@@ -1,0 +1,1 @@
+"""Networks of real size with random weights, ours and LeRobot's, for `inference`."""
