@@ -81,11 +81,12 @@ def prepare(network: nn.Module) -> None:
     if not torch.backends.mkldnn.is_available():
         return
     widen = not has_bfloat16()
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.Linear):
-                half = child.weight.dtype == torch.bfloat16
-                setattr(module, name, (WidenedLinear if widen and half else PackedLinear)(child))
-        if widen and not isinstance(module, nn.Linear | nn.Embedding):
-            for parameter in module.parameters(recurse=False):
-                parameter.data = parameter.data.float()
+    for name, child in network.named_children():
+        if isinstance(child, nn.Linear):
+            half = child.weight.dtype == torch.bfloat16
+            setattr(network, name, (WidenedLinear if widen and half else PackedLinear)(child))
+        elif not isinstance(child, nn.Embedding):
+            prepare(child)
+    if widen:
+        for parameter in network.parameters(recurse=False):
+            parameter.data = parameter.data.float()
