@@ -52,9 +52,9 @@ class Replica:
     """What runs in a process of Ray: a warm policy. Ray calls it."""
 
     def __init__(self, source: str, config: FleetConfig) -> None:
-        from ray import serve
-
         from vla_ros.policy.load import load_policy
+
+        serve: Any = importlib.import_module("ray.serve")
 
         self._policy: Policy = load_policy(source, threads=config.threads, device=config.device)
         self._policy.warm_up()
@@ -70,7 +70,7 @@ class Replica:
 
     async def infer(self, request: PolicyRequest) -> Actions | Exception:
         """The chunk, Shape (T, A), or the reason why there is none."""
-        return await self._answer(request)  # type: ignore[no-any-return]
+        return await self._answer(request)
 
     async def _answer_all(self, requests: Sequence[PolicyRequest]) -> list[tuple[Any]]:
         return answer_all(self._policy, requests)  # type: ignore[return-value]
