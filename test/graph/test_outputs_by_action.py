@@ -118,6 +118,19 @@ def test_what_does_not_run_is_switched_on_before_anything_is_sent(
     assert hardware.states["servo_controller"] == "inactive"
 
 
+def test_a_controller_that_is_not_loaded_is_named_and_nothing_is_switched(
+    on: Stage, tmp_path: Path
+) -> None:
+    hardware = Hardware(on)
+    del hardware.states["arm_controller"]
+    robot = Driven(on, tmp_path, robot_values(arm=ARM, gripper=GRIPPER))
+    words = "'arm_controller' is not loaded, expected active"
+    on.wait(lambda: on.says("control_bridge", words), "diagnostics that name it")
+    hardware.states["arm_controller"] = "inactive"
+    robot.until(Commanded.HOLDING, "the bridge in command")
+    assert len(hardware.requests) == 1
+
+
 def test_windows_and_gripper_are_goals_that_nobody_waits_for(on: Stage, tmp_path: Path) -> None:
     hardware = Hardware(on)
     robot = Driven(on, tmp_path, robot_values(arm=ARM, gripper=GRIPPER))

@@ -80,10 +80,10 @@ class ControllerSwitch:
         self.problem = problem and problem + self._refusal
         if not problem:
             self._was_right, self._refusal = True, ""
-        elif self._was_right:
-            self._was_right = False  # lost: the bridge stops first
-        elif allowed:
-            activate, deactivate = self._wanted.switch(states)
+            return
+        lost, self._was_right = self._was_right, False  # then the bridge stops first
+        activate, deactivate = self._wanted.switch(states)
+        if allowed and not lost and all(name in states for name in activate):
             self._switching.start(
                 self._switch.Request(
                     activate_controllers=activate,
