@@ -23,7 +23,7 @@ Stamps = npt.NDArray[np.int64]
 
 MOTION = (
     "move every joint of the arm in view of the camera, one or several at a time, with moves of "
-    "half a second to two seconds that often turn back and stop between"
+    "half a second to two seconds that often turn back and stop between; nothing else may move"
 )
 """What to do in front of the camera, as an instruction."""
 
@@ -127,12 +127,18 @@ def estimate_latency(
     gains = coarse[np.abs(shifts - shifts[best]) > _OTHER_NS].mean(axis=0) - coarse[best]
     clarity = float(gains.mean() / max(gains.std(ddof=1) / np.sqrt(len(gains)), 1e-9))
     first, last = shifts[_EDGE] * 1e-9, shifts[-1 - _EDGE] * 1e-9
-    if not clarity >= _MIN_CLARITY or not _EDGE <= best < len(shifts) - _EDGE:
+    searched = f"{shifts[_EDGE] * 1e-9:.3f} and {shifts[-1 - _EDGE] * 1e-9:.3f} s"
+    if not clarity >= _MIN_CLARITY:
         raise LatencyError(
-            f"no latency between {first:.3f} and {last:.3f} s fits the pictures clearly better "
-            f"than others (by {clarity:.1f} standard errors; expected {_MIN_CLARITY}): {MOTION}. "
-            "If it did, check that the camera sees the robot, that nothing else moves, and that "
-            "pictures and joint states are stamped by clocks that agree"
+            f"no latency between {searched} fits the pictures clearly better than others (by "
+            f"{clarity:.1f} standard errors; expected {_MIN_CLARITY}): {MOTION}. If it was so, "
+            "check that the camera sees the robot, and that pictures and joint states are stamped "
+            "by clocks that agree"
+        )
+    if not _EDGE <= best < len(shifts) - _EDGE:
+        raise LatencyError(
+            f"no latency between {searched} fits best: check that pictures and joint states are "
+            "stamped by clocks that agree"
         )
     near = shifts[best] + _FINE_NS * np.arange(-_FINE_REACH, _FINE_REACH + 1)
     latencies = _lowest(_all_and_without_each(_over(fit, near, smooth), _GROUPS), near)
