@@ -126,7 +126,6 @@ def estimate_latency(
         )
     gains = coarse[np.abs(shifts - shifts[best]) > _OTHER_NS].mean(axis=0) - coarse[best]
     clarity = float(gains.mean() / max(gains.std(ddof=1) / np.sqrt(len(gains)), 1e-9))
-    first, last = shifts[_EDGE] * 1e-9, shifts[-1 - _EDGE] * 1e-9
     searched = f"{shifts[_EDGE] * 1e-9:.3f} and {shifts[-1 - _EDGE] * 1e-9:.3f} s"
     if not clarity >= _MIN_CLARITY:
         raise LatencyError(
