@@ -17,14 +17,13 @@ from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import LinePrompt, StatePrompt
 from vla_ros.policy.protocol import Policy
 from vla_ros.policy.vla_loading import (
-    VlaOptions,
     at_its_paces,
     load_weights,
     make_processors,
     make_spec,
-    read_options,
     setting,
 )
+from vla_ros.policy.vla_options import Pi0Options, options_as
 from vla_ros.policy.weights import TensorFile
 
 TOKENIZER = "google/paligemma-3b-pt-224"
@@ -43,7 +42,7 @@ GEMMA = {
 SO400M = SiglipSizes(width=1152, layers=27, heads=16, hidden=4304, patch=14, image=224)
 
 
-def pi0_sizes(folder: CheckpointFolder, options: VlaOptions, *, adaptive: bool) -> Pi0Sizes:
+def pi0_sizes(folder: CheckpointFolder, options: Pi0Options, *, adaptive: bool) -> Pi0Sizes:
     """Sizes by the names in config.json, with the declared ones over them.
 
     Raises:
@@ -80,7 +79,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
     Raises:
         VlaError: It is incomplete, damaged, of another size, or not declared well enough.
     """
-    options = read_options(declaration)
+    options = options_as(Pi0Options, declaration)
     # The weights themselves say which of the two it is; openpi's config.json does not.
     names = {canonical(name) for name in TensorFile(folder / "model.safetensors").names}
     adaptive = "time_mlp_in.weight" in names
@@ -114,6 +113,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
         action_dim=network.action_dim,
         state_dim=sizes.state_dim,
         words=sizes.words,
+        advantage=options.advantage,
         tokenizer=TOKENIZER,
         longest=int(setting(files, "tokenizer_max_length", default=200 if adaptive else 48)),
     )

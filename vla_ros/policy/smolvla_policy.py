@@ -16,14 +16,13 @@ from vla_ros.policy.processors.prompt import LinePrompt
 from vla_ros.policy.protocol import Policy
 from vla_ros.policy.smolvla_weights import shift_positions, smolvla_parts, smolvla_unused
 from vla_ros.policy.vla_loading import (
-    VlaOptions,
     at_its_paces,
     load_weights,
     make_processors,
     make_spec,
-    read_options,
     setting,
 )
+from vla_ros.policy.vla_options import SmolVlaOptions, options_as
 
 TOKENIZER = "HuggingFaceTB/SmolVLM2-500M-Video-Instruct"
 WORDS = 49_280
@@ -52,7 +51,7 @@ _REFUSED = {
 """Settings of config.json that only have one value here."""
 
 
-def smolvla_sizes(folder: CheckpointFolder, options: VlaOptions) -> SmolVlaSizes:
+def smolvla_sizes(folder: CheckpointFolder, options: SmolVlaOptions) -> SmolVlaSizes:
     """Sizes from config.json, with the declared ones over them.
 
     Raises:
@@ -105,7 +104,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
     Raises:
         VlaError: It is incomplete, damaged, of another size, or not declared well enough.
     """
-    options = read_options(declaration)
+    options = options_as(SmolVlaOptions, declaration)
     files = read_folder(folder, quantiles=False)
     sizes = smolvla_sizes(files, options)
     spec = make_spec("smolvla", files, declaration, horizon=sizes.horizon)
@@ -134,6 +133,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
         action_dim=network.action_dim,
         state_dim=sizes.state_dim,
         words=sizes.words,
+        advantage=options.advantage,
         tokenizer=TOKENIZER,
         longest=int(setting(files, "tokenizer_max_length", default=48)),
     )

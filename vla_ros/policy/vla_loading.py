@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from vla_ros.policy.declaration import Declaration, DeclarationError
@@ -20,108 +19,13 @@ from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import Prompt
 from vla_ros.policy.processors.tokens import TextTokenizer
 from vla_ros.policy.protocol import Policy, PolicySpec
+from vla_ros.policy.vla_options import Advantage, Dual, VlaOptions
 from vla_ros.policy.weights import Part, fill
 
 Network = TypeVar("Network", bound=nn.Module)
-Options = TypeVar("Options", bound=BaseModel)
 
 _EXACT = ("norm", "action_", "state.", "time_", "modulation")
 """Weights with these in their names stay float32 in a bfloat16 model: small, and tender."""
-
-
-class Advantage(BaseModel):
-    """What a checkpoint trained with advantages is told (pi*0.6, arXiv 2511.14759).
-
-    Attributes:
-        say: The line in its prompt.
-        weight: Of classifier-free guidance towards it: 1 draws as the checkpoint was trained, more
-            goes further than its data, at the price of twice the computation.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    say: str = Field(default="Advantage: positive", min_length=1, pattern=r"^[^\n]*$")
-    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-
-
-class Dual(BaseModel):
-    """Two paces: see `vla_ros.policy.dual_policy`.
-
-    Attributes:
-        period_s: Between two looks [s].
-        limit_s: Oldest look that is acted on [s]; None: three periods.
-        background: Look in a thread of its own. False: in between, which repeats bit by bit.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    period_s: float = Field(gt=0, allow_inf_nan=False)
-    limit_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    background: bool = True
-
-
-class VlaOptions(BaseModel):
-    """Settings under ``options`` of a declaration.
-
-    Attributes:
-        behaviour: ``modern``: openpi and LeRobot from 0.6 on; ``lerobot_0_4``: borders of
-            letterboxed images are -3, and pi0.5's prompt lists the padded state.
-        resize: ``pil`` or ``torch``; None: as the layout's own training code does.
-        dtype: Of the weights in memory.
-        num_steps: Euler steps; None: the checkpoint's own number.
-        temperature: Of policies that say action tokens; None: the checkpoint's own, 0 is the
-            likeliest token each time.
-        action_tokenizer: Folder of pi0-FAST's action tokenizer, relative to the checkpoint.
-        advantage: Of policies trained with advantages; None: nothing is said about it.
-        dual: Of policies whose images and words are read more rarely than they act; None: each
-            chunk is of one observation.
-        relative: Action names that the network gives relative to the state element at the same
-            place (openpi's DeltaActions).
-        asset: Which of openpi's assets holds the statistics.
-        shifted_positions: SmolVLA: read the image positions as transformers 4.55 to 4.57 did in
-            float32, for checkpoints trained so (see `shift_positions`).
-        sizes: Sizes other than the published ones, by part.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    behaviour: Literal["modern", "lerobot_0_4"] = "modern"
-    resize: Literal["pil", "torch"] | None = None
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    num_steps: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    action_tokenizer: str = "fast"
-    advantage: Advantage | None = None
-    dual: Dual | None = None
-    relative: tuple[str, ...] = ()
-    asset: str | None = None
-    shifted_positions: bool = False
-    sizes: dict[str, Any] = {}
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """``dtype`` as torch's."""
-        return torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
-
-
-def read_options(declaration: Declaration) -> VlaOptions:
-    """The declaration's options; as `options_as`."""
-    return options_as(VlaOptions, declaration)
-
-
-def options_as(kind: type[Options], declaration: Declaration) -> Options:
-    """The declaration's options as those of a family.
-
-    Raises:
-        DeclarationError: A key is unknown or of another type.
-    """
-    try:
-        return kind.model_validate(declaration.options)
-    except ValidationError as error:
-        parts = [
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-        ]
-        raise DeclarationError(f"options: {'; '.join(parts)}") from error
 
 
 def load_weights(
@@ -242,6 +146,7 @@ def make_processors(
     words: int,
     tokenizer: str,
     longest: int,
+    advantage: Advantage | None = None,
 ) -> FlowProcessors:
     """The steps around the network.
 
@@ -251,7 +156,7 @@ def make_processors(
         DeclarationError: A relative action does not exist.
     """
     states, actions = len(spec.state_names), len(spec.action_names)
-    told = options.advantage
+    told = advantage
     return FlowProcessors(
         letterbox=letterbox,
         state=folder.normaliser("state", states),

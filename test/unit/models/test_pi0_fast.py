@@ -262,6 +262,18 @@ def changed(folder: Path, tmp_path: Path, **values: object) -> Path:
     return copy
 
 
+@pytest.mark.parametrize(
+    "option", [{"dual": {"period_s": 1.0}}, {"advantage": {"weight": 2.0}}, {"num_steps": 4}]
+)
+def test_options_of_flow_models_are_refused(folder, tmp_path, option):
+    copy = changed(folder, tmp_path)
+    declared = json.loads((copy / "vla.yaml").read_text())
+    declared["options"] |= option
+    (copy / "vla.yaml").write_text(json.dumps(declared))
+    with pytest.raises(VlaError, match=f"options: {next(iter(option))}"):
+        load_policy(str(copy))
+
+
 def test_an_action_tokenizer_for_other_chunks_is_refused(folder, tmp_path):
     with pytest.raises(VlaError, match="bring the one it was trained with"):
         load_policy(str(changed(folder, tmp_path, chunk_size=5)))

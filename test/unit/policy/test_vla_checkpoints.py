@@ -303,3 +303,19 @@ def test_bfloat16_stays_near_float32_whether_the_processor_knows_it_or_not(
     request = request_for(exact.spec)
     a, b = exact.infer(request).ravel(), load_policy(str(folder)).infer(request).ravel()
     assert float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) > 0.999
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("smolvla", {"behaviour": "lerobot_0_4"}),
+        ("smolvla", {"asset": "mine"}),
+        ("pi0", {"shifted_positions": True}),
+        ("pi05", {"temperature": 1.0}),
+    ],
+)
+def test_an_option_of_another_family_is_refused(name, option, tmp_path):
+    folder = Path(shutil.copytree(GOLDEN / name / "checkpoint", tmp_path / name))
+    declared = yaml.safe_load((folder / "vla.yaml").read_text())
+    edit_yaml(folder, options={**declared["options"], **option})
+    assert f"options: {next(iter(option))}" in refusal(folder)

@@ -34,7 +34,8 @@ from vla_ros.policy.layouts import read_json
 from vla_ros.policy.models.binned import BinError, BinnedActions, from_token_ids, token_ids
 from vla_ros.policy.processors import RelativeActions
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
-from vla_ros.policy.vla_loading import model_id, options_as, relative_actions
+from vla_ros.policy.vla_loading import model_id, relative_actions
+from vla_ros.policy.vla_options import options_as
 
 TOKENS = 256
 """Ids of the vocabulary that are actions."""

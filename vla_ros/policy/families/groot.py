@@ -37,7 +37,8 @@ from vla_ros.policy.models.groot import GrootHead, GrootSizes
 from vla_ros.policy.models.groot_dit import Pair
 from vla_ros.policy.processors import ZeroPadding
 from vla_ros.policy.protocol import Policy, PolicyRequest, PolicySpec
-from vla_ros.policy.vla_loading import Dual, at_its_paces, options_as
+from vla_ros.policy.vla_loading import at_its_paces
+from vla_ros.policy.vla_options import Dual, options_as
 from vla_ros.policy.weights import TensorFile
 
 _PACK = "groot_pack_inputs_v3"

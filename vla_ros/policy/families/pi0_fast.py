@@ -43,13 +43,12 @@ from vla_ros.policy.processors.prompt import StatePrompt
 from vla_ros.policy.processors.tokens import TextTokenizer
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.policy.vla_loading import (
-    VlaOptions,
     load_weights,
     make_processors,
     make_spec,
-    read_options,
     setting,
 )
+from vla_ros.policy.vla_options import Pi0FastOptions, options_as
 from vla_ros.policy.weights import Part
 
 _SPEECH = "Action: "
@@ -199,7 +198,7 @@ class Pi0FastPolicy:
         """Nothing to free."""
 
 
-def pi0_fast_sizes(folder: CheckpointFolder, options: VlaOptions) -> PaliGemmaSizes:
+def pi0_fast_sizes(folder: CheckpointFolder, options: Pi0FastOptions) -> PaliGemmaSizes:
     """Sizes by the name in config.json, with the declared ones over them.
 
     Raises:
@@ -227,7 +226,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Pi0F
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    options = read_options(declaration)
+    options = options_as(Pi0FastOptions, declaration)
     files = read_folder(folder, quantiles=True)
     if files.layout != "lerobot":
         raise LayoutError(
@@ -281,7 +280,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Pi0F
 
 def _speech(
     files: CheckpointFolder,
-    options: VlaOptions,
+    options: Pi0FastOptions,
     text: TextTokenizer,
     words: int,
     horizon: int,
