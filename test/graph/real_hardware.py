@@ -18,7 +18,7 @@ from sensor_msgs.msg import JointState
 from stage import Stage
 from std_msgs.msg import String
 
-STATES = ("position", "velocity")
+STATES = ("position", "velocity", "effort")
 
 
 def installed(*packages: str) -> bool:
@@ -31,8 +31,13 @@ def installed(*packages: str) -> bool:
     return True
 
 
-def urdf_of(joints: Mapping[str, str]) -> str:
-    """Mock hardware with these joints, each with the kind of its command interface."""
+def urdf_of(joints: Mapping[str, str], *, dynamics: bool) -> str:
+    """Mock hardware with these joints, each with the kind of its command interface.
+
+    Args:
+        joints: Kind of command interface of each joint.
+        dynamics: Integrate what is commanded; else what is commanded is measured at once.
+    """
     links, drives = "<link name='base'/>", ""
     for name, interface in joints.items():
         states = "".join(f"<state_interface name='{state}'/>" for state in STATES)
@@ -45,7 +50,7 @@ def urdf_of(joints: Mapping[str, str]) -> str:
     return (
         f"<robot name='mock'>{links}<ros2_control name='mock' type='system'><hardware>"
         "<plugin>mock_components/GenericSystem</plugin>"
-        "<param name='calculate_dynamics'>true</param></hardware>"
+        f"<param name='calculate_dynamics'>{str(dynamics).lower()}</param></hardware>"
         f"{drives}</ros2_control></robot>"
     )
 
@@ -110,7 +115,12 @@ class RealHardware:
 
 @contextmanager
 def real_hardware(
-    on: Stage, folder: Path, joints: Mapping[str, str], controllers: Mapping[str, dict[str, Any]]
+    on: Stage,
+    folder: Path,
+    joints: Mapping[str, str],
+    controllers: Mapping[str, dict[str, Any]],
+    *,
+    dynamics: bool = True,
 ) -> Iterator[RealHardware]:
     """Mock hardware under a real controller manager, its controllers not loaded yet.
 
@@ -119,6 +129,7 @@ def real_hardware(
         folder: For its files.
         joints: Kind of command interface of each joint.
         controllers: Type and parameters of each controller.
+        dynamics: See `urdf_of`.
     """
     parameters: dict[str, Any] = {
         "controller_manager": {
@@ -133,7 +144,7 @@ def real_hardware(
     path.write_text(json.dumps(parameters), encoding="utf-8")  # YAML without aliases
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     description = on.node.create_publisher(String, "/robot_description", latched)
-    description.publish(String(data=urdf_of(joints)))
+    description.publish(String(data=urdf_of(joints, dynamics=dynamics)))
     binary = Path(get_package_prefix("controller_manager"), "lib", "controller_manager")
     argv = [str(binary / "ros2_control_node"), "--ros-args", "--params-file", str(path)]
     with (folder / "controller_manager.log").open("w") as log:

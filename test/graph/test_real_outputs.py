@@ -24,7 +24,13 @@ pytestmark = [
 ]
 
 ARM = ["joint1", "joint2"]
-JOINTS = {"joint1": "position", "joint2": "position", "finger": "position", "lift": "velocity"}
+JOINTS = {
+    "joint1": "position",
+    "joint2": "position",
+    "finger": "position",
+    "lift": "velocity",
+    "press": "effort",
+}
 CONTROLLERS: dict[str, dict[str, Any]] = {
     "broadcaster": {"type": "joint_state_broadcaster/JointStateBroadcaster"},
     "arm_controller": {
@@ -42,6 +48,11 @@ CONTROLLERS: dict[str, dict[str, Any]] = {
         "type": "forward_command_controller/ForwardCommandController",
         "joints": ["lift"],
         "interface_name": "velocity",
+    },
+    "press_controller": {
+        "type": "forward_command_controller/ForwardCommandController",
+        "joints": ["press"],
+        "interface_name": "effort",
     },
     "finger_forward": {
         "type": "forward_command_controller/ForwardCommandController",
@@ -134,6 +145,37 @@ def test_controllers_are_switched_and_the_robot_follows_and_comes_to_rest(
     on.wait(lambda: len(real.joints) > count + 250, "more joint states")
     moved = [m.position[list(m.name).index("joint1")] for m in real.joints[-50:]]
     assert max(moved) - min(moved) < 1e-6, "it rests"
+
+
+@pytest.mark.parametrize(("on_stop", "left"), [("zero", 0.0), ("hold", 0.15)])
+def test_an_effort_is_clipped_and_ends_as_the_robot_file_says(
+    tmp_path: Path, on_stop: str, left: float
+) -> None:
+    values = robot_values(arm=WINDOWS, gripper=FINGER)
+    values["action"][2] = {"name": "lift", "kind": "effort", "names": ["press"], "output": "lift"}
+    values["outputs"][2] |= {
+        "controller": "forward_effort",
+        "topic": "/press_controller/commands",
+        "joints": ["press"],
+        "on_stop": on_stop,
+    }
+    values["state"]["joints"][-1] = "press"
+    values["limits"]["press"] = values["limits"].pop("lift") | {"effort": 0.15}
+    with (
+        stage() as on,
+        real_hardware(on, tmp_path, JOINTS, CONTROLLERS, dynamics=False) as real,
+    ):
+        names = ["broadcaster", "arm_controller", "press_controller", "finger_forward"]
+        real.load(names, names)
+        on.wait(lambda: bool(real.joints), "joint states")
+        robot = Driven(on, tmp_path, values, simulated=False)
+        robot.until(Commanded.HOLDING, "the bridge in command")
+        robot.drive(driving())
+        robot.moving(lambda: real.at("press", "effort") == 0.15, "the effort, clipped")
+        assert on.stop("control_bridge") == 0
+        count = len(real.joints)
+        on.wait(lambda: len(real.joints) > count + 250, "more joint states")
+        assert real.at("press", "effort") == left
 
 
 @pytest.mark.parametrize("arm", [WINDOWS, FOLLOW], ids=lambda value: value["controller"])
