@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from vla_ros.errors import VlaError
 from vla_ros.policy.checkpoint import action_processor, load_nano
@@ -62,6 +63,7 @@ class NanoPolicy:
         self._model.eval().requires_grad_(False)
         self._schedule = self._model.schedule(self._num_steps)
         self._device = torch.device("cpu")
+        self._heard: tuple[bytes, Tensor] | None = None
         for camera in self._model.cameras:
             camera.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._spec = PolicySpec(
@@ -86,6 +88,7 @@ class NanoPolicy:
         """Compute there from now on; noise is drawn on the CPU, so seeds mean the same anywhere."""
         self._device = device
         self._model.to(device)
+        self._heard = None
         self._schedule = self._model.schedule(self._num_steps)
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
@@ -155,14 +158,21 @@ class NanoPolicy:
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, sizes.horizon, sizes.action_dim, generator=generator)
         with torch.no_grad():
-            prefix = self._model.encode(
+            prefix = self._model.encode_heard(
                 torch.from_numpy(images)[None].to(device),
                 torch.from_numpy(np.asarray(state, np.float32))[None].to(device),
-                torch.from_numpy(words)[None].to(device),
+                self._instruction(words),
             )
             pull = None if guidance is None else guidance.to(device)
             chunk = self._model.sample(prefix, noise.to(device), self._schedule, pull)
             return chunk[0].cpu().numpy()
+
+    def _instruction(self, words: npt.NDArray[np.int64]) -> Tensor:
+        """What the words amount to; those of the last chunk are not read again."""
+        if self._heard is None or self._heard[0] != words.tobytes():
+            read = self._model.language(torch.from_numpy(words)[None].to(self._device))
+            self._heard = words.tobytes(), read
+        return self._heard[1]
 
 
 def load(folder: Path, declaration: Declaration, *, threads: int | None) -> NanoPolicy:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from vla_ros.policy.load import load_policy
 from vla_ros.policy.models import linear
 from vla_ros.policy.models.linear import PackedLinear, WidenedLinear, prepare
+from vla_ros.policy.remote.blank import blank_request
+
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 KINDS = [(PackedLinear, torch.float32), (PackedLinear, torch.bfloat16)]
 KINDS += [(WidenedLinear, torch.bfloat16)]
@@ -59,6 +67,18 @@ def test_it_moves_to_another_device(kind, dtype):
     fast = kind(plain(dtype)).to("meta")
     x = torch.empty(7, 37, device="meta", dtype=dtype if kind is PackedLinear else torch.float32)
     assert fast(x).device.type == "meta"
+
+
+@pytest.mark.parametrize("name", ["pi0", "pi05", "smolvla"])
+def test_a_chunk_is_the_same_when_every_layer_is_packed(name, monkeypatch):
+    monkeypatch.setattr(linear, "_WORTH", 1 << 60)
+    policy = load_policy(str(GOLDEN / name / "checkpoint"))
+    request = replace(blank_request(policy.spec, "open the drawer"), seed=3)
+    plain = policy.infer(request)
+    monkeypatch.setattr(linear, "_WORTH", 0)
+    packed = load_policy(str(GOLDEN / name / "checkpoint"))
+    assert any(isinstance(module, PackedLinear) for module in packed._model.modules())
+    np.testing.assert_allclose(packed.infer(request), plain, atol=1e-4)
 
 
 def test_only_embeddings_and_matrices_stay_bfloat16_where_the_processor_does_not_know_it(

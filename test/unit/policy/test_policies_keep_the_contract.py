@@ -83,6 +83,13 @@ class TestNanoKeepsThePolicyContract(MovablePolicyContract):
     def request_(self, policy):
         return request_at(0, policy.spec)
 
+    def test_words_that_it_remembers_are_those_of_the_last_prompt(self, policy, request_):
+        other = replace(request_, prompt="put the blue cube in the red bin")
+        asked = [policy.infer(one) for one in (request_, other, other, request_)]
+        np.testing.assert_array_equal(asked[1], asked[2])
+        np.testing.assert_array_equal(asked[0], asked[3])
+        assert np.abs(asked[0] - asked[1]).max() > 1e-6
+
     def test_a_guided_chunk_keeps_to_the_plan_where_it_counts(self, policy, request_):
         free = policy.infer(request_)
         plan = free + np.where(np.arange(free.shape[1]) < 6, 0.05, 0.0)

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_WORTH = 1 << 18
+"""Weights from which on packing pays: below, calling the packed product takes longer."""
+
 _PIECE = 1 << 22
 """Weights turned to float32 at a time: 16 MB, which stay in the processor's cache."""
 
@@ -74,7 +77,7 @@ class WidenedLinear(nn.Module):
 def prepare(network: nn.Module) -> None:
     """Make a loaded network ready for this machine's processor, in place.
 
-    Its linear layers are replaced. Where the processor does not know bfloat16, matrices in
+    Its large linear layers are replaced. Where the processor does not know bfloat16, matrices in
     bfloat16 stay so in memory, and everything else becomes float32. On machines without oneDNN
     nothing changes.
     """
@@ -83,8 +86,10 @@ def prepare(network: nn.Module) -> None:
     widen = not has_bfloat16()
     for name, child in network.named_children():
         if isinstance(child, nn.Linear):
-            half = child.weight.dtype == torch.bfloat16
-            setattr(network, name, (WidenedLinear if widen and half else PackedLinear)(child))
+            if widen and child.weight.dtype == torch.bfloat16:
+                setattr(network, name, WidenedLinear(child))
+            elif child.weight.numel() >= _WORTH:
+                setattr(network, name, PackedLinear(child))
         elif not isinstance(child, nn.Embedding):
             prepare(child)
     if widen:

@@ -192,8 +192,18 @@ class Nano(nn.Module):
             grounding: What to take in place of the model's own reading of where the target is,
                 Shape (B, GROUNDING), or a function of that reading.
         """
+        return self.encode_heard(images, state, self.language(words), grounding)
+
+    def encode_heard(
+        self,
+        images: Tensor | None,
+        state: Tensor,
+        instruction: Tensor,
+        grounding: Callable[[Tensor], Tensor] | Tensor | None = None,
+    ) -> Prefix:
+        """As `encode`, with what ``language`` makes of the words. Shape (B, instruction_width)."""
         dtype = self.readout.dtype
-        instruction = self.language(words).to(dtype)
+        instruction = instruction.to(dtype)
         batch = len(state)
         tokens = [
             self.instruction_tokens(instruction).view(batch, 2, -1),
