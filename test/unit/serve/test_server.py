@@ -487,3 +487,21 @@ def test_keys_of_another_policy_are_refused_before_anybody_connects(keys):
     keys.write_text(KEYS.replace("joint1", "elbow"))
     with pytest.raises(MappingError, match="'elbow'"):
         PolicyServer(Small(), ServeConfig(keys=keys))
+
+
+def test_the_observation_s_instant_goes_along_and_a_client_without_one_gets_the_server_s_clock():
+    policy = Small()
+    request = request_with()
+    request = replace(request, observation=replace(request.observation, t_obs_ns=123_456_789))
+    with Serving(policy) as server:
+        client = ServedPolicy(server.uri)
+        client.infer(request)
+        client.close()
+        assert policy.seen[-1].observation.t_obs_ns == 123_456_789
+        with connect(server.uri) as peer:
+            peer.recv()
+            for _ in range(2):
+                peer.send(msgpack.packb(raw_message(), default=to_wire))
+                peer.recv()
+    first, second = (seen.observation.t_obs_ns for seen in policy.seen[-2:])
+    assert 0 < first < second

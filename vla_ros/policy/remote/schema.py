@@ -4,6 +4,7 @@ Beside openpi's protocol, of which every message stays valid, one message of our
 
 * ``images``: camera key -> uint8 array (H, W, 3), or a JPEG (see `vla_ros.policy.remote.jpeg`),
 * ``state``: array (S,), ``prompt``: text,
+* ``t_obs_ns``: the observation's instant, by any clock in [ns]; when it came, where it is left out,
 * ``seed``: integer, and ``guidance``: the fields of `Guidance`, both optional,
 * ``history``: maps of ``images`` and ``state``, the oldest first, at most ``n_obs_steps - 1``,
 

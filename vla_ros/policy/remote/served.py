@@ -119,6 +119,7 @@ class ServedPolicy:
 
     def _message(self, request: PolicyRequest) -> dict[str, Any]:
         message = {**self._seen(request.observation), "prompt": request.prompt}
+        message["t_obs_ns"] = request.observation.t_obs_ns
         before = request.history[-(self._spec.n_obs_steps - 1) :]
         if self._spec.n_obs_steps > 1 and before:
             message["history"] = [self._seen(observation) for observation in before]

@@ -13,7 +13,7 @@ from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
 from vla_ros.policy.remote import jpeg
 from vla_ros.spaces.observation import Observation
 
-KEYS = ("images", "state", "prompt", "seed", "guidance", "history")
+KEYS = ("images", "state", "prompt", "seed", "guidance", "history", "t_obs_ns")
 JACOBIANS = ("none", "full")
 
 
@@ -42,7 +42,7 @@ def request_from(message: Mapping[str, Any], spec: PolicySpec) -> PolicyRequest:
         )
     seed, guidance = message.get("seed"), message.get("guidance")
     return PolicyRequest(
-        observation=_observation(message, spec),
+        observation=_observation(message, spec, _stamp(message.get("t_obs_ns", 0))),
         prompt=_prompt(message.get("prompt")),
         seed=None if seed is None else seed_from(seed),
         guidance=None if guidance is None else _guidance(guidance, spec),
@@ -70,12 +70,18 @@ def _history(history: Any, spec: PolicySpec) -> tuple[Observation, ...]:
     return tuple(_observation(before, spec) for before in history)
 
 
-def _observation(message: Any, spec: PolicySpec) -> Observation:
+def _stamp(t_obs_ns: Any) -> int:
+    if isinstance(t_obs_ns, bool) or not isinstance(t_obs_ns, int | np.integer):
+        raise BadRequest(f"t_obs_ns is {t_obs_ns!r}, expected a whole number of nanoseconds")
+    return int(t_obs_ns)
+
+
+def _observation(message: Any, spec: PolicySpec, t_obs_ns: int = 0) -> Observation:
     if not isinstance(message, Mapping):
         raise BadRequest(f"history: got {type(message).__name__}, expected maps")
     return Observation(
         seq=0,
-        t_obs_ns=0,
+        t_obs_ns=t_obs_ns,
         start_ns=0,
         images=_images(message.get("images", {}), spec),
         image_stamps_ns=dict.fromkeys(spec.camera_keys, 0),

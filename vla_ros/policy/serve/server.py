@@ -258,6 +258,7 @@ class PolicyServer:
             keys = None
         if keys is not None:
             values = {**keys.understand(values, spec), "seed": values["seed"]}
+        values.setdefault("t_obs_ns", time.time_ns())  # of clients that say no instant
         request = await asyncio.to_thread(request_from, values, spec)
         answer = await self._batcher.infer(request)
         self._metrics.request("ok", answer.waited_s)
