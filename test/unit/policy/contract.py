@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
+
+from serving import Serving
+
 from vla_ros.policy.device import MovablePolicy
 from vla_ros.policy.protocol import Guidance, Policy, PolicyRequest
+from vla_ros.policy.remote import ServedPolicy
 from vla_ros.policy.serve.batching import BatchPolicy
 
 
@@ -56,6 +63,13 @@ class PolicyContract:
         policy.infer(request_)
         policy.reset()
         assert policy.infer(request_).shape[0] == policy.spec.horizon
+
+    def test_behind_a_server_it_answers_the_same(self, policy, request_):
+        alone = policy.infer(request_)
+        with Serving(policy) as server:
+            client = ServedPolicy(server.uri)
+            np.testing.assert_array_equal(client.infer(request_), alone)
+            client.close()
 
     def test_closing_twice_is_harmless(self, policy):
         policy.close()
