@@ -197,13 +197,16 @@ class Rig:
     def begin(self, trial: int) -> None:
         """Lay out a scene, give a goal, wait for a random instant of fast motion."""
         for _ in range(ATTEMPTS):
-            self._free()
-            self.client.go_to("home", 30.0)
-            self.client.reset_scene(trial, 20.0)
+            try:
+                self._free()
+                self.client.go_to("home", 30.0)
+                self.client.reset_scene(trial, 20.0)
+            except GraphNotUpError:  # stopped again: a busy computer
+                continue
             self._send(PROMPTS[trial % len(PROMPTS)])
             if self._in_motion_after(int(self.rng.integers(0, SECOND))):
                 return
-        raise GraphNotUpError(f"the arm does not move; the goal: {self.ended()}")
+        raise GraphNotUpError(f"the arm does not move; the bridge: {self.status[-1].stop_text}")
 
     def _in_motion_after(self, later_ns: int) -> bool:
         self.client.spin_until(self.moving, 20.0)

@@ -48,7 +48,7 @@ pytestmark = [
 SHARED = Path(__file__).parents[2] / "config"
 ARRIVES_NS = 250 * MS
 """The controller has a message by then."""
-UPDATE_NS = 2 * MS
+ARRIVES_UPDATES = 125
 SAME_RAD, SAME_RAD_S = 2e-4, 1e-3
 """The controller adds up the periods it measures: up to 0.1 ms beside its stamps."""
 UNSAFE = ("accelerations without velocities are refused", "not a number is refused")
@@ -118,9 +118,14 @@ class Pair:
         return int(self.stage.node.get_clock().now().nanoseconds)
 
     def until(self, t_ns: int) -> None:
+        """Let time pass."""
+        self.stage.wait(lambda: self.now_ns() >= t_ns, "time to pass")
+
+    def heard(self, t_ns: int) -> None:
         """Hear everything up to an instant."""
         self.stage.wait(
-            lambda: bool(self.reference.t_ns) and self.reference.t_ns[-1] >= t_ns, "time to pass"
+            lambda: bool(self.reference.t_ns) and self.reference.t_ns[-1] >= t_ns,
+            "the controller's state",
         )
 
     def send(self, content: TrajectoryMessage) -> None:
@@ -219,11 +224,12 @@ def distance(
     sent_ns = [t_ns for t_ns, _ in sent]
     for number, (t_ns, content) in enumerate(sent):
         later = [t for t in sent_ns[number + 1 :] if t > t_ns + ARRIVES_NS]
+        first = int(np.searchsorted(times, t_ns))
         end = int(np.searchsorted(times, later[0])) if later else len(times)
         soon = [m for t, m in sent[number + 1 :] if t <= t_ns + ARRIVES_NS]
         candidates = [
             [*arrivals, (k, content), *((k + gap, m) for m in soon)]
-            for k in range(*np.searchsorted(times, [t_ns, t_ns + ARRIVES_NS]))
+            for k in range(first, min(first + ARRIVES_UPDATES, len(times)))
             for gap in (0, 1)
         ]
         errors = [
@@ -242,7 +248,7 @@ def distance(
 def test_the_simulated_controller_agrees_with_the_real_one(pair: Pair, case: Case) -> None:
     pair.hold_as_in_the_table()
     begin_ns = pair.now_ns() + 50 * MS
-    sent = []
+    sent: list[tuple[int, TrajectoryMessage]] = []
     for t_ms, content in sorted(case.sent, key=lambda item: item[0]):
         at_ns = begin_ns + (t_ms - 1000) * MS
         pair.until(at_ns)
@@ -250,10 +256,9 @@ def test_the_simulated_controller_agrees_with_the_real_one(pair: Pair, case: Cas
         sent.append((pair.now_ns(), moved))
         pair.send(moved)
     last_ms = min(max(case.expected), 3000)
-    pair.until(begin_ns + (last_ms - 1000) * MS + ARRIVES_NS)
+    pair.heard(max(begin_ns + (last_ms - 1000) * MS, pair.now_ns()) + ARRIVES_NS)
     times, position, velocity = pair.reference.since(begin_ns - 20 * MS)
     error = distance(times, np.hstack([position, velocity]), sent, MEASURED)
-    assert len(times) > 0.4 * (times[-1] - times[0]) / UPDATE_NS
     assert error[:, :2].max() < SAME_RAD
     assert error[:, 2:].max() < SAME_RAD_S
 
@@ -262,7 +267,7 @@ def test_the_real_controller_obeys_numbers_that_are_not_finite(pair: Pair) -> No
     pair.hold_as_in_the_table()
     now_ns = pair.now_ns()
     pair.send(shifted(by_name("not a number is refused"), now_ns - 1000 * MS))
-    pair.until(now_ns + ARRIVES_NS)
+    pair.heard(now_ns + ARRIVES_NS)
     _, position, _ = pair.reference.since(now_ns)
     assert np.isnan(position).any(), "why the bridge refuses such plans"
 
@@ -272,7 +277,7 @@ def test_the_real_controller_goes_to_zero_where_velocities_are_missing(pair: Pai
     now_ns = pair.now_ns()
     unsafe = by_name("accelerations without velocities are refused")
     pair.send(shifted(unsafe, now_ns - 1000 * MS))
-    pair.until(now_ns + ARRIVES_NS)
+    pair.heard(now_ns + ARRIVES_NS)
     _, position, _ = pair.reference.since(now_ns)
     assert (position == 0.0).all(axis=1).any(), "why the bridge sends both"
 
@@ -309,10 +314,12 @@ def test_windows_replaced_at_any_phase_and_late_by_up_to_200_ms_never_leave_the_
         pair.send(sine_window(first_ns))
         at_ns = now_ns + int(rng.integers(5 * MS, 60 * MS))
         pair.until(at_ns)
+    pair.heard(pair.now_ns())
     times, position, velocity = pair.reference.since(begin_ns + ARRIVES_NS)
     wanted, speed, _ = sine(times)
-    assert np.abs(position[:, 0] - wanted).max() < 1e-5
-    assert np.abs(velocity[:, 0] - speed).max() < 1e-3
+    beside_s = 1e-4  # as above
+    assert np.abs(position[:, 0] - wanted).max() < beside_s * np.pi
+    assert np.abs(velocity[:, 0] - speed).max() < beside_s * 2.0 * np.pi**2
 
 
 def test_a_window_that_begins_in_the_future_falls_back_to_the_measured_state(pair: Pair) -> None:
@@ -321,7 +328,7 @@ def test_a_window_that_begins_in_the_future_falls_back_to_the_measured_state(pai
     pair.until(now_ns + 100 * MS)
     now_ns = pair.now_ns()
     pair.send(sine_window(now_ns // MS * MS + 60 * MS))
-    pair.until(now_ns + 50 * MS)
+    pair.heard(now_ns + 50 * MS)
     _, position, _ = pair.reference.since(now_ns)
     near = np.abs(position[:, 0] - MEASURED.position[0]).min()
     assert near < 0.02, "why windows begin with two points before now"
