@@ -82,7 +82,6 @@ def test_the_doctor_says_what_is_wrong_and_where_and_what_is_well(tmp_path: Path
         "✗ node control_bridge is not up",
         "✓ /joint_states",
         "asks for more on /camera/front/image_raw than",
-        "✓ /camera/wrist/image_raw",
         "✓ /vla/observation",
         "/vla/commanded nobody publishes it: is control_bridge up?",
         "the policy server's clock is 7.500 s behind ours",
