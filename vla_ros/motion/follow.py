@@ -185,8 +185,9 @@ class Follower:
         jerk = (timed.samples[2, 1] - timed.samples[2, 0]) / self.period_s
         flown = timed.part(slice(1, None))
         slowing = slowing_for(flown.samples, self.period_s, self.limits)
-        for factor in LANDING_FACTORS if slowing else ():
-            begin, time = land(duration_s, slowing.longer(factor), self.period_s)
+        ways = [slowing.longer(factor) for factor in LANDING_FACTORS] if slowing else []
+        for way in ways:
+            begin, time = land(duration_s, way, self.period_s)
             landed = self._timed(curve, first_row, pace, time)
             if not violation(landed.samples, self.period_s, self.limits):
                 landed.samples[1:, -1] = 0.0

@@ -95,6 +95,6 @@ def land(duration_s: float, slowing: Slowing, period_s: float) -> tuple[int, Flo
     begin = max(0, int((duration_s - 0.5 * slowing.duration_s) / period_s + 1e-9))
     fitted = replace(slowing, duration_s=2.0 * (duration_s - begin * period_s))
     count = int(np.ceil(fitted.duration_s / period_s - 1e-9))
-    time = fitted.time(np.arange(count + 1) * period_s)
+    time = fitted.time(np.arange(count + 1, dtype=np.float64) * period_s)
     time[0] += begin * period_s
     return begin, time
