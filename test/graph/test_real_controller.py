@@ -426,13 +426,22 @@ class Arm:
         return float(np.abs(self.reference.velocity[-1]).max())
 
     def in_motion(self) -> None:
-        """Start and wait for full speed."""
-        self.home()
-        self.start_run()
-        begin_ns = self._begun_ns
-        self.stage.wait(
-            lambda: self.now_ns() > begin_ns + 2000 * MS and self.speed() > 1.0, "fast motion"
-        )
+        """Start and wait for full speed; begins anew where a busy computer stopped the robot."""
+
+        def fast() -> bool:
+            if not self._run_id or self.status.reset_required:
+                self.home()
+                self.start_run()
+            return self.now_ns() > self._begun_ns + 2000 * MS and self.speed() > 1.0
+
+        if self._run_id:
+            self.end_run()
+        self.stage.wait(fast, "fast motion")
+
+    def heard(self) -> None:
+        """Everything that the controller followed until now."""
+        now_ns = self.now_ns()
+        self.stage.wait(lambda: self.reference.t_ns[-1] >= now_ns, "the controller's state")
 
     def at_rest(self, since_ns: int) -> int:
         """Wait for rest; when it began."""
@@ -485,12 +494,14 @@ class Arm:
 
     def decelerates_gently(self, since_ns: int) -> None:
         """Every acceleration of what the controller follows stays inside the limit."""
+        self.heard()
         times, _, velocity = self.reference.since(since_ns)
         a = np.diff(velocity, axis=0) / (np.diff(times) * 1e-9)[:, None]
         assert np.abs(a).max() < 1.02 * DECELERATION
 
     def distance_from_commands(self, since_ns: int) -> float:
         """Largest distance of what the controller follows from the curve that was commanded."""
+        self.heard()
         times, position, _ = self.reference.since(since_ns)
         return float(off_the_curve(times, position, self.commanded).max())
 
