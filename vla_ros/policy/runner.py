@@ -95,7 +95,6 @@ class PolicyRunner:
         self._plan: Plan | None = None
         self._standing = np.ones(spec.horizon)
         self._delay_ns = 0
-        self._moving = False
         self._last_start_ns: int | None = None
         self._stats = RunStats()
 
@@ -154,7 +153,6 @@ class PolicyRunner:
         self._job = None
         self._plan = None
         self._delay_ns = 0
-        self._moving = False
         self._last_start_ns = None
         self._stats = RunStats()
 
@@ -172,7 +170,6 @@ class PolicyRunner:
         if self._run is None:
             raise PolicyFault("no run to continue; start one instead")
         self.start_run(run_id, self._run.epoch, prompt, seed=seed, speed=speed)
-        self._moving = True
 
     def end_run(self) -> None:
         """End the current run; the answer to a job still out will be dropped."""
@@ -296,10 +293,9 @@ class PolicyRunner:
             self.end_run()
             raise
         chunk[:, self._rates] *= self._spec.contract.dt_ns / job.dt_ns
+        start_ns = job.request.observation.start_ns
         before, delay_ns = self._plan, self._delay_ns
         valid_from_ns = self._schedule.valid_from_ns(publish_ns, before, delay_ns)
-        start_ns = job.request.observation.start_ns
-        start_ns += self._rested_ns(start_ns, max(valid_from_ns, publish_ns))
         late = self._schedule.late(valid_from_ns, before, delay_ns)
         chunk, standing = self._joiner.join(
             chunk, job.ask, self._executed, start_ns, job.dt_ns, valid_from_ns
@@ -354,20 +350,6 @@ class PolicyRunner:
         if self._plan is None:
             return None
         return Executed(plan=self._plan, standing=self._standing, delay_ns=self._delay_ns)
-
-    def _rested_ns(self, start_ns: int, takeover_ns: int) -> int:
-        """How long the robot rested after a chunk's row 0 was due, until it takes over, in [ns].
-
-        Rows that were due meanwhile were not executed and are still to come: passing over them
-        would make the first movement a jump.
-        """
-        if self._plan is not None:
-            begun_ns = self._plan.end_ns + self._delay_ns
-        elif self._moving:
-            return 0
-        else:
-            begun_ns = start_ns
-        return max(0, takeover_ns - max(begun_ns, start_ns))
 
     def _stretched(self, dt_ns: int, age_ns: int, response_ns: int | None) -> int:
         """The step of the rows of an inference that starts now, in [ns]."""

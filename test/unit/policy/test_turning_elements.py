@@ -33,7 +33,7 @@ def plans(aggregation: str, count: int = 12, speed: float = 1.0) -> list:
         angle = 2.5 + speed * (start_ns + DT * np.arange(8)) * 1e-9
         rows = wrapped(np.stack([angle, np.ones(8)], axis=1), TURNING)
         guidance = job.request.guidance
-        end_ns = t_ns + (40 if k else 20) * MS  # the first one before its row 0 is due
+        end_ns = t_ns + 40 * MS
         plan = run.finish(job, rows, inference_end_ns=end_ns, publish_ns=end_ns)
         out.append((plan, angle, guidance))
     return out
