@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from vla_ros.errors import VlaError
@@ -20,6 +21,7 @@ from vla_ros.policy.guidance import flow_guidance, joint_guidance
 from vla_ros.policy.models.flow import FlowGuidance
 from vla_ros.policy.models.linear import prepare
 from vla_ros.policy.models.prefix_expert import Prefix, PrefixExpert, PrefixInputs, Scene
+from vla_ros.policy.models.recorded import Recorded
 from vla_ros.policy.processors import Normaliser, RelativeActions, ZeroPadding
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import Prompt
@@ -117,6 +119,18 @@ def together(inputs: Sequence[PrefixInputs]) -> PrefixInputs:
     )
 
 
+def words_in_steps(inputs: PrefixInputs, step: int = 16) -> PrefixInputs:
+    """With padding behind the words, so that prompts have few different lengths."""
+    count = inputs.words.shape[1]
+    said = inputs.said
+    if said is None:
+        said = torch.ones_like(inputs.words, dtype=torch.bool)
+    behind = (0, -count % step)
+    return inputs._replace(
+        words=functional.pad(inputs.words, behind), said=functional.pad(said, behind)
+    )
+
+
 class FlowPolicy:
     """Answers observations with chunks.
 
@@ -127,6 +141,7 @@ class FlowPolicy:
         num_steps: Euler steps.
         threads: CPU threads of torch in this process; None leaves them as they are. With a seed,
             equal requests give bit-equal chunks as long as the number of threads is the same.
+        cuda_graphs: On a GPU, chunks without guidance are CUDA graphs.
     """
 
     def __init__(
@@ -137,6 +152,7 @@ class FlowPolicy:
         *,
         num_steps: int,
         threads: int | None = None,
+        cuda_graphs: bool = False,
     ) -> None:
         if num_steps < 1:
             raise FlowPolicyError(f"num_steps: expected 1 or more, got {num_steps}")
@@ -147,6 +163,8 @@ class FlowPolicy:
         self._processors = processors
         self._schedule = model.schedule(num_steps)
         self._device = torch.device("cpu")
+        self._cuda_graphs = cuda_graphs
+        self._recorded: Recorded | None = None
         self._first = FirstLook(spec.state_names)
 
     @property
@@ -170,6 +188,8 @@ class FlowPolicy:
         self._model.to(device)
         if device.type == "cpu":
             prepare(self._model)
+        graphs = device.type == "cuda" and self._cuda_graphs
+        self._recorded = Recorded(self._whole) if graphs else None
         self._schedule = self._model.schedule(len(self._schedule))
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
@@ -194,7 +214,7 @@ class FlowPolicy:
         inputs = [self._asked(request) for request in requests]
         asked = together([one for group in zip(*inputs, strict=True) for one in group])
         with torch.no_grad():
-            return self._answers(self._model.encode(self._there(asked)), requests)
+            return self._answers(partial(self._chunks, self._there(asked)), requests)
 
     def look(self, request: PolicyRequest) -> Scene:
         """What images and prompt amount to, for `act`; the state has no part in it.
@@ -216,7 +236,7 @@ class FlowPolicy:
         padded = padded.expand(1 if self._processors.contrast is None else 2, -1)
         with torch.no_grad():
             prefix = self._model.feel(scene, padded.to(self._device))
-            return self._answers(prefix, [request])[0]
+            return self._answers(partial(self._sample, prefix), [request])[0]
 
     def reset(self) -> None:
         """Look at the units of the next observation again."""
@@ -230,7 +250,7 @@ class FlowPolicy:
         inputs = self._processors.inputs(images, state, "warm up")
         asked = together(self._processors.contrasted(inputs, state, "warm up"))
         with torch.no_grad():
-            self._sample(self._model.encode(self._there(asked)), self._noise(0), None)
+            self._chunks(self._there(asked), self._noise(0), None)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -256,7 +276,9 @@ class FlowPolicy:
         return PrefixInputs._make(x if x is None else x.to(self._device) for x in inputs)
 
     def _answers(
-        self, prefix: Prefix, requests: Sequence[PolicyRequest]
+        self,
+        sample: Callable[[Tensor, FlowGuidance | None], npt.NDArray[np.float32]],
+        requests: Sequence[PolicyRequest],
     ) -> list[npt.NDArray[np.float64]]:
         processors = self._processors
         states = [checked_state(request.observation, self._spec) for request in requests]
@@ -265,11 +287,25 @@ class FlowPolicy:
             for request, state in zip(requests, states, strict=True)
         ]
         noise = torch.cat([self._noise(request.seed) for request in requests])
-        chunks = self._sample(prefix, noise, joint_guidance(guidances))
+        chunks = sample(noise, joint_guidance(guidances))
         out = [processors.to_robot(c, s) for c, s in zip(chunks, states, strict=True)]
         if not all(np.isfinite(actions).all() for actions in out):
             raise FlowPolicyError("the network's answer holds NaN or infinity; nothing is sent")
         return out
+
+    def _chunks(
+        self, inputs: PrefixInputs, noise: Tensor, guidance: FlowGuidance | None
+    ) -> npt.NDArray[np.float32]:
+        """Shape (B, T, padded)."""
+        if self._recorded is None or guidance is not None:
+            return self._sample(self._model.encode(inputs), noise, guidance)
+        chunk = self._recorded(noise.to(self._device), *words_in_steps(inputs))
+        return chunk.cpu().numpy()
+
+    def _whole(self, noise: Tensor, *inputs: Tensor) -> Tensor:
+        prefix = self._model.encode(PrefixInputs(*inputs))
+        contrast = self._processors.contrast
+        return self._model.sample(prefix, noise, self._schedule, contrast=contrast)
 
     def _sample(
         self, prefix: Prefix, noise: Tensor, guidance: FlowGuidance | None

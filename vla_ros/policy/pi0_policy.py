@@ -118,5 +118,12 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
         longest=int(setting(files, "tokenizer_max_length", default=200 if adaptive else 48)),
     )
     steps = options.num_steps or int(setting(files, "num_inference_steps", "num_steps", default=10))
-    flow = FlowPolicy(spec, network, processors, num_steps=steps, threads=threads)
+    flow = FlowPolicy(
+        spec,
+        network,
+        processors,
+        num_steps=steps,
+        threads=threads,
+        cuda_graphs=options.cuda_graphs,
+    )
     return at_its_paces(flow, options.dual)

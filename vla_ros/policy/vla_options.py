@@ -76,8 +76,10 @@ class FlowOptions(VlaOptions):
         advantage: Of checkpoints trained with advantages; None: nothing is said about it.
         dual: Images and words are read more rarely than it acts; None: each chunk is of one
             observation.
+        cuda_graphs: On a GPU, record a chunk's computation once and repeat it.
     """
 
+    cuda_graphs: bool = False
     num_steps: int | None = Field(default=None, ge=1)
     advantage: Advantage | None = None
     dual: Dual | None = None
