@@ -1,4 +1,4 @@
-"""`vla calibrate-latency`: how much later than its capture a picture is stamped, or recorded."""
+"""`vla calibrate-latency`: how much later than its capture a picture is stamped."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from rich.console import Console
 
 from vla_ros.cli.latency_sources import listen, read_bag
-from vla_ros.data.dataset_latency import dataset_latency
-from vla_ros.data.lerobot_dataset import LeRobotDataset
 from vla_ros.errors import VlaError
 from vla_ros.robot.calibrate import LatencyRecording, write_latency
 from vla_ros.robot.load import load_robot, robot_path
@@ -39,34 +37,11 @@ def calibrate(robot: str, bag: Path | None, seconds: float, write: bool) -> int:
     return 0 if known else 1
 
 
-def calibrate_dataset(folder: Path, seconds: float) -> int:
-    """Say how much older a dataset's pictures are than its states; 0 when known of each camera."""
-    console = Console(soft_wrap=True, highlight=False)
-    dataset, known = LeRobotDataset(folder), {}
-    for camera in dataset.cameras:
-        try:
-            found = dataset_latency(dataset, camera, seconds)
-        except VlaError as error:
-            console.print(f"[red]✗[/] {camera}: {error}.")
-            continue
-        known[camera] = f"{found.latency_ns * 1e-9:.4f}"
-        _say(
-            console, f"[green]✓[/] {camera}: pictures are {{}} older than their row's state", found
-        )
-    if known:
-        latencies = ", ".join(f"{camera}: {value}" for camera, value in known.items())
-        console.print(
-            "    In the time contract of what is trained on it (the cameras by the robot file's "
-            f"keys): image_latency_s: {{{latencies}}}"
-        )
-    return 0 if dataset.cameras and len(known) == len(dataset.cameras) else 1
-
-
 def _report(console: Console, camera: CameraSpec, found: Latency, path: Path | None) -> bool:
     """Say what was found, and write it where there is a path; False when it cannot be true."""
     here = "are stamped" if camera.clock == "header" else "arrive"
     mark = "[green]✓[/]" if found.high_ns >= 0 else "[red]✗[/]"
-    _say(console, f"{mark} {camera.key}: pictures {here} {{}} after their capture", found)
+    say(console, f"{mark} {camera.key}: pictures {here} {{}} after their capture", found)
     if found.high_ns < 0:
         console.print(
             "    Nothing is stamped before it is captured: the clocks of camera and joints differ"
@@ -84,7 +59,8 @@ def _report(console: Console, camera: CameraSpec, found: Latency, path: Path | N
     return True
 
 
-def _say(console: Console, sentence: str, found: Latency) -> None:
+def say(console: Console, sentence: str, found: Latency) -> None:
+    """Print a sentence with the latency in the place of its braces, and how sure it is."""
     low, middle, high = (ns * 1e-6 for ns in (found.low_ns, found.latency_ns, found.high_ns))
     said = sentence.format(f"{middle:.1f} ms")
     console.print(f"{said} (with 95 % between {low:.1f} and {high:.1f} ms)")

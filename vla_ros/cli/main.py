@@ -100,15 +100,17 @@ def calibrate_latency(
     ] = False,
 ) -> None:
     """Measure how late each camera's stamps are, from the arm's own motion."""
-    from vla_ros.cli import calibrate as verb
-
     if (dataset is None) != bool(robot) or (dataset and (bag or write)):
         raise typer.BadParameter(
             "expected --robot FILE (with --bag, or live; with --write), or --dataset FOLDER alone"
         )
     if dataset is not None:
-        raise typer.Exit(verb.calibrate_dataset(dataset, seconds))
-    raise typer.Exit(verb.calibrate(robot, bag, seconds, write))
+        from vla_ros.cli.calibrate_dataset import calibrate_dataset
+
+        raise typer.Exit(calibrate_dataset(dataset, seconds))
+    from vla_ros.cli.calibrate import calibrate as run
+
+    raise typer.Exit(run(robot, bag, seconds, write))
 
 
 @app.command(rich_help_panel=ON_ROBOT)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import numpy.typing as npt
 
@@ -49,10 +48,18 @@ class LeRobotDataset:
         cameras: keys of the videos.
 
     Raises:
-        DatasetError: it is none, or of a version that is not read.
+        DatasetError: it is none, of a version that is not read, or a library is missing.
     """
 
     def __init__(self, folder: Path) -> None:
+        try:
+            import av
+            import pyarrow.parquet
+        except ImportError as error:
+            raise DatasetError(
+                f"{error}: datasets are read with PyAV and PyArrow: pip install av pyarrow"
+            ) from error
+        self._av, self._parquet = av, pyarrow.parquet
         path = folder / "meta" / "info.json"
         try:
             self._info = json.loads(path.read_text(encoding="utf-8"))
@@ -69,7 +76,7 @@ class LeRobotDataset:
     def episodes(self) -> Iterator[Episode]:
         """One after the other, in the order of the files."""
         for path in sorted((self._folder / "data").glob("chunk-*/*.parquet")):
-            table = _parquet(path, ["episode_index", "timestamp", STATE])
+            table = self._table(path, ["episode_index", "timestamp", STATE])
             numbers = table["episode_index"].to_numpy()
             times = table["timestamp"].to_numpy().astype(np.float64)
             state = np.stack(table[STATE].to_numpy()).astype(np.float64).reshape(len(times), -1)
@@ -85,7 +92,7 @@ class LeRobotDataset:
         """
         path, start_s, end_s = self._video(key, episode)
         try:
-            with av.open(str(path)) as container:
+            with self._av.open(str(path)) as container:
                 stream = container.streams.video[0]
                 container.seek(round(start_s / stream.time_base), stream=stream)
                 for frame in container.decode(stream):
@@ -94,7 +101,7 @@ class LeRobotDataset:
                         return
                     if t_s >= start_s - 1e-4:
                         yield t_s - start_s, frame.to_ndarray(format="rgb24")
-        except (OSError, av.FFmpegError) as error:
+        except (OSError, self._av.FFmpegError) as error:
             raise DatasetError(f"{path} cannot be read: {error}") from error
 
     def _video(self, key: str, episode: int) -> tuple[Path, float, float]:
@@ -106,21 +113,15 @@ class LeRobotDataset:
         columns = ["chunk_index", "file_index", "from_timestamp", "to_timestamp"]
         wanted = [f"videos/{key}/{column}" for column in columns]
         for path in sorted((self._folder / "meta" / "episodes").glob("chunk-*/*.parquet")):
-            table = _parquet(path, ["episode_index", *wanted])
+            table = self._table(path, ["episode_index", *wanted])
             for row in np.flatnonzero(table["episode_index"].to_numpy() == episode):
                 chunk, file, start_s, end_s = (table[name][int(row)].as_py() for name in wanted)
                 names |= {"chunk_index": chunk, "file_index": file}
                 return self._folder / self._info["video_path"].format(**names), start_s, end_s
         raise DatasetError(f"{self._folder}/meta/episodes does not know episode {episode}")
 
-
-def _parquet(path: Path, columns: list[str]) -> Any:
-    """Some columns of a file."""
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise DatasetError("LeRobot datasets are read with PyArrow: pip install pyarrow") from error
-    try:
-        return pyarrow.parquet.read_table(path, columns=columns)
-    except (OSError, ValueError, KeyError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}") from error
+    def _table(self, path: Path, columns: list[str]) -> Any:
+        try:
+            return self._parquet.read_table(path, columns=columns)
+        except (OSError, ValueError, KeyError) as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from error

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vla_ros.cli.calibrate import calibrate_dataset
+from vla_ros.cli.calibrate_dataset import calibrate_dataset
 from vla_ros.data.dataset_latency import dataset_latency
 from vla_ros.data.lerobot_dataset import DatasetError, LeRobotDataset
 
