@@ -192,6 +192,13 @@ class TestPi0FastKeepsThePolicyContract(MovablePolicyContract):
         assert came_back == ["meta"] * policy._longest
 
 
+def test_the_prompt_is_what_lerobot_writes(policy):
+    """The text is that of LeRobot 0.4.4's step for the same state and task."""
+    state = np.array([-1.2, -1.0, 0.0, 0.3337, 0.999, 1.0, 1.4], np.float32)
+    text = policy._processors.prompt.apply(" Pick_up the\ncube ", state)
+    assert text == "Task: Pick up the cube, State: -1 0 128 170 255 255 255 128;\n"
+
+
 def test_what_was_learned_by_heart_comes_back(taught):
     policy, chunks = taught
     for request, chunk in zip(two_requests(policy), chunks, strict=True):
