@@ -46,6 +46,8 @@ LOOK_Z = 0.15
 SWING_RAD = (0.5, 0.9)
 """How far from the middle the first joint begins, to either side."""
 TIME_LIMIT_NS = 8_000_000_000
+FIRST_SEED = 820_000
+"""Nothing above was chosen by episodes from here on."""
 HOLDING = (0.014, HELD_FINGER)
 """Openings [m] at which there is a cube between the fingers."""
 
@@ -133,12 +135,12 @@ def success(robot: RobotSpec, recording: str, contract: str, episodes: int) -> d
         spec, robot.action_space(), execute_ns=100_000_000, spec_hash=spec_hash(robot)
     )
     results, misjudged = [], [0.0] if recording == "expert" else []
-    for seed in range(episodes):
+    for seed in range(FIRST_SEED, FIRST_SEED + episodes):
         dice = np.random.default_rng(seed)
         swing = float(dice.choice((-1, 1)) * dice.uniform(*SWING_RAD))
         cube, goal = CUBES[seed % len(CUBES)], BINS[seed % len(BINS)]
         episode = Episode(
-            seed=700_000 + seed,
+            seed=seed,
             target=Target(cube=cube, bin=goal),
             prompt=f"put the {cube} in the {goal}",
             start=StartPose(arm=HOME + swing * np.eye(6)[0], finger=FINGER_OPEN),
@@ -160,7 +162,7 @@ def success(robot: RobotSpec, recording: str, contract: str, episodes: int) -> d
 def main() -> int:
     """Run it."""
     options = arguments(__doc__ or "").parse_args()
-    robot, episodes = load_robot("sim_arm"), 5 if options.quick else 24
+    robot, episodes = load_robot("sim_arm"), 5 if options.quick else 40
     rows = [success(robot, "expert", "stamped", episodes)]
     rows += [success(robot, r, c, episodes) for r in RECORDINGS for c in RECORDINGS]
     best = rows[0]["success"]
@@ -172,7 +174,9 @@ def main() -> int:
                 f"what {recording} data loses under its own contract", 0.03, best - rates[True]
             ),
             at_least(
-                f"what {recording} data loses under the other", 0.2, rates[True] - rates[False]
+                f"what {recording} data loses under the other",
+                0.2,
+                round(rates[True] - rates[False], 6),
             ),
         ]
     return finish("time contract, camera 80 ms late", rows, goals, options.json)
