@@ -83,7 +83,7 @@ def draw_latency(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             values = np.array(points, dtype=float)
             style = "--" if way.startswith("naive") else "-"
             axis.plot(*values.T, style, color=colour, lw=1.6, marker="o", ms=3.5, label=way)
-        axis.axvspan(430, 830, color="0.95", zorder=0)
+        axis.axvspan(410, 830, color="0.95", zorder=0)
         axis.set_xlim(-20, 820)
         axis.set_yscale(scale)
         axis.set_title(key.replace("s3", "s\u00b3"), loc="left")
