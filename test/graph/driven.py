@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,12 @@ class Driven:
             lambda: self.status is not None and self.status.state == state, what, timeout_s
         )
 
-    def moving(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for something that happens while the robot moves; fail where it is stopped."""
-        self.stage.wait(lambda: condition() or self.status.stop_text != "", what, 20.0)
-        assert self.status.stop_text == ""
+    def drive(self, condition: Callable[[], bool], what: str) -> None:
+        """Start a run and drive until the condition holds; fail where the robot is stopped.
 
-    def drive(self, actions: np.ndarray, dt_ns: int = 50_000_000) -> None:
-        """Start a run and send it a chunk. Shape (T, A)."""
+        A new chunk comes every second: a bridge that was starved for a tenth of one gives up the
+        velocities of the chunk it has.
+        """
         assert self.status is not None
         self.stage.wait(
             lambda: self._chunks.get_subscription_count() > 0, "the bridge to listen to chunks"
@@ -81,17 +81,29 @@ class Driven:
         self._runs.publish(run)
         owner = f"run {run_id.hex()[:8]}"
         self.stage.wait(lambda: self.status.owner == owner, "the run to be taken up")
+        begin = time.monotonic()
+        for seq in range(1, 20):
+            self._send(run_id, seq)
+            self.stage.wait(
+                lambda end=begin + seq: condition() or time.monotonic() > end, what, 20.0
+            )
+            assert self.status.stop_text == "", self.status.stop_text
+            if condition():
+                return
+        raise AssertionError(f"drove 20 s for {what}")
+
+    def _send(self, run_id: bytes, seq: int) -> None:
         now = self.stage.node.get_clock().now().nanoseconds
         plan = Plan(
             run_id=run_id,
             epoch=self.status.epoch,
-            seq=1,
+            seq=seq,
             spec_hash=spec_hash(self.spec),
             t_obs_ns=now,
             start_ns=now,
-            dt_ns=dt_ns,
+            dt_ns=50_000_000,
             valid_from_ns=now,
-            actions=actions,
+            actions=driving(self.commanded[-1].action[: len(ARM)]),
         )
         self._chunks.publish(chunk_msg(plan, self.spec.base_frame))
 
@@ -167,8 +179,13 @@ def robot_values(*, arm: dict[str, Any], gripper: dict[str, Any]) -> dict[str, A
     }
 
 
-def driving(rows: int = 80) -> np.ndarray:
-    """The arm on its way, the gripper closed, lift and base at one speed. Shape (T, 6)."""
+def driving(arm: Sequence[float], rows: int = 80) -> np.ndarray:
+    """The arm on its way, the gripper closed, lift and base at one speed. Shape (T, 6).
+
+    Args:
+        arm: Where the arm is; near zero it goes one way, far from it back.
+        rows: How many, T.
+    """
     s = np.linspace(0.0, 1.0, rows)[:, None]
-    constant = np.tile([0.0, 0.2, 0.3, -0.2], (rows, 1))
-    return np.hstack([1.6 * s, -1.2 * s, constant])
+    way = np.array([1.6, -1.2]) * (1.0 if abs(arm[0]) < 1.0 else -1.0)
+    return np.hstack([np.asarray(arm) + s * way, np.tile([0.0, 0.2, 0.3, -0.2], (rows, 1))])

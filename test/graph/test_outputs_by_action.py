@@ -16,7 +16,7 @@ pytest.importorskip("controller_manager_msgs.srv", reason="controller_manager_ms
 from control_msgs.action import FollowJointTrajectory, GripperCommand, ParallelGripperCommand
 from controller_manager_msgs.msg import ControllerState
 from controller_manager_msgs.srv import ListControllers, SwitchController
-from driven import Driven, driving, robot_values
+from driven import Driven, robot_values
 from rclpy.action import ActionServer
 from stage import Stage, stage
 from std_srvs.srv import Trigger
@@ -135,8 +135,7 @@ def test_windows_and_gripper_are_goals_that_nobody_waits_for(on: Stage, tmp_path
     hardware = Hardware(on)
     robot = Driven(on, tmp_path, robot_values(arm=ARM, gripper=GRIPPER))
     robot.until(Commanded.HOLDING, "the bridge in command")
-    robot.drive(driving())
-    on.wait(lambda: bool(hardware.gripper), "a goal for the gripper")
+    robot.drive(lambda: bool(hardware.gripper), "a goal for the gripper")
     assert list(hardware.gripper[0].command.name) == ["finger"]
     assert list(hardware.gripper[0].command.position) == [0.0]
     assert list(hardware.gripper[0].command.effort) == [12.0]
@@ -157,8 +156,7 @@ def test_gripper_command_has_position_and_effort(on: Stage, tmp_path: Path) -> N
     gripper = GRIPPER | {"controller": "gripper_command"}
     robot = Driven(on, tmp_path, robot_values(arm=ARM, gripper=gripper))
     robot.until(Commanded.HOLDING, "the bridge in command")
-    robot.drive(driving())
-    on.wait(lambda: bool(hardware.gripper), "a goal for the gripper")
+    robot.drive(lambda: bool(hardware.gripper), "a goal for the gripper")
     assert hardware.gripper[0].command.position == 0.0
     assert hardware.gripper[0].command.max_effort == 12.0
 
@@ -169,8 +167,7 @@ def test_a_controller_that_is_switched_off_stops_the_robot_until_resumed(
     hardware = Hardware(on)
     robot = Driven(on, tmp_path, robot_values(arm=ARM, gripper=GRIPPER))
     robot.until(Commanded.HOLDING, "the bridge in command")
-    robot.drive(driving())
-    robot.until(Commanded.TRACKING, "the run")
+    robot.drive(lambda: robot.status.state == Commanded.TRACKING, "the run")
     hardware.states["arm_controller"] = "inactive"
     robot.until(Commanded.STOPPED, "the stop")
     assert robot.status.stop_reason == BridgeStatus.TRACKING_ERROR
