@@ -153,7 +153,7 @@ def test_any_of_many_sequences_of_requests_stays_inside_all_limits(actions, nois
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(sequences, noises, any_limits)
 def test_any_sequence_of_requests_stays_inside_any_limits(actions, noise, limits) -> None:
     play(actions, limits, smoothing_noise_rad=noise)
