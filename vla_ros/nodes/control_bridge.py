@@ -34,8 +34,7 @@ from vla_ros.ros.outputs.farewell import brake
 from vla_ros.ros.parameters import NodeParameters, parameter
 from vla_ros.ros.spin import run
 
-STATUS_PERIOD_S = 0.5
-CLOCK_PERIOD_S = 0.1
+STATUS_PERIOD_S, CLOCK_PERIOD_S = 0.5, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +154,11 @@ class ControlBridge(VlaNode[Parameters]):
         except ChunkError as error:
             self._refused(Refusal(reason="shape", text=str(error)))
             return
-        self._diagnostics.event("chunk", self.clock.now_ns() - plan.t_obs_ns)
-        self._refused(self.commander.accept(plan, self.clock.now_ns(), self.clock.alive_ns()))
+        now_ns = self.clock.now_ns()
+        self._diagnostics.event("chunk", now_ns - plan.t_obs_ns)
+        self._refused(self.commander.accept(plan, now_ns, self.clock.alive_ns()))
+        if not self.parameters.lockstep:  # where nothing is held up
+            self._outputs.send(self.commander.preview(now_ns), now_ns)
         self._diagnostics.values["remark"] = self.commander.remark
 
     def _refused(self, refusal: Refusal | None) -> None:

@@ -46,6 +46,7 @@ class Commander(Authority):
         )
         self._last_sent_ns: dict[str, int] = {}
         self._reported: tuple[object, ...] | None = None
+        self._fresh = False
 
     @property
     def remark(self) -> str:
@@ -141,7 +142,20 @@ class Commander(Authority):
             except MotionRefused as error:
                 refusal = Refusal(reason="motion", text=f"chunk {plan.seq}: {error}")
         self._runs.count(plan, refusal, now_ns, steady_ns)
+        self._fresh = refusal is None
         return refusal
+
+    def preview(self, now_ns: int) -> Commands:
+        """The plan just accepted, for controllers that play trajectories; nothing without one.
+
+        To be sent at once: the plan may begin before the next tick of a process that is held up,
+        and then its controllers would still be on the plan before.
+        """
+        fresh, self._fresh = self._fresh, False
+        due = self._execution.preview(now_ns) if fresh and self._sending(now_ns) else Due()
+        return Commands(
+            windows=tuple(due.windows), values=(), grips=(), commanded=None, status_changed=False
+        )
 
     def go_to(self, pose: str, speed: float, now_ns: int) -> Refusal | None:
         """Move to a named pose and hold there; a stop ends it early.

@@ -261,12 +261,7 @@ class Execution:
         assert self.setpoint is not None  # the commander is active
         due = Due()
         names = {name for name, pace in self._paces.items() if pace.tick()}
-        if any(output.takes_windows and output.name in names for output, _ in self.arm.groups):
-            rates = self._spec.rates
-            ahead_ns = now_ns + self.arm.latency_ns
-            whole = self._motion.window(ahead_ns, rates.lookahead_ns, rates.spacing_ns)
-            if whole is not None:
-                due.windows.extend(self.arm.windows(whole, names))
+        due.windows.extend(self._windows(now_ns, names))
         due.values.extend(self.arm.positions(self.setpoint.position, names))
         for stream in self._streams:
             if stream.sends and stream.spec.name in names:
@@ -277,6 +272,18 @@ class Execution:
         for name in (*dict(due.windows), *dict(due.values), *dict(due.grips)):
             self._paces[name].sent()
         return due
+
+    def preview(self, now_ns: int) -> Due:
+        """The arm's trajectories with what was just accepted, ahead of their turn."""
+        return Due(windows=self._windows(now_ns, set(self._paces)))
+
+    def _windows(self, now_ns: int, names: set[str]) -> list[tuple[str, TrajectoryWindow]]:
+        if not any(output.takes_windows and output.name in names for output, _ in self.arm.groups):
+            return []
+        rates = self._spec.rates
+        ahead_ns = now_ns + self.arm.latency_ns
+        whole = self._motion.window(ahead_ns, rates.lookahead_ns, rates.spacing_ns)
+        return [] if whole is None else self.arm.windows(whole, names)
 
     def _grip(self, gripper: GripperOutput, due: Due, now_ns: int) -> None:
         name, position = gripper.spec.name, gripper.take()

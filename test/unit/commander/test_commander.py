@@ -495,3 +495,25 @@ def test_a_forward_controller_is_streamed_the_limited_position_each_period():
     np.testing.assert_allclose(bench.arm, [0.2, 0.15], atol=0.005)
     bench.commander.take_over("teleop", 10_000 * MS, bench.now, bench.steady)
     assert bench.ticks(60)[-1].values == ()
+
+
+def test_controllers_hear_of_a_plan_at_once_and_only_once() -> None:
+    bench = Bench()
+    bench.start()
+    assert bench.send(valid_from_ns=bench.now + 20 * MS) is None
+    ((name, window),) = bench.commander.preview(bench.now).windows
+    assert name == "arm"
+    assert window.t_ns[1] <= bench.now
+    assert np.abs(window.position - window.position[0]).max() > 0.0
+    assert not bench.commander.preview(bench.now).windows
+
+
+def test_controllers_do_not_hear_of_a_plan_that_is_refused_or_in_a_dry_run() -> None:
+    bench = Bench()
+    bench.start()
+    assert bench.send(actions=np.full((11, 3), np.nan)) is not None
+    assert not bench.commander.preview(bench.now).windows
+    dry = Bench(dry_run=True)
+    dry.start()
+    assert dry.send() is None
+    assert not dry.commander.preview(dry.now).windows
