@@ -71,7 +71,6 @@ def main() -> None:
     folder = Path(sys.argv[1])
     case = read(folder)
     torch.set_num_threads(case.threads)
-    before, start = memory("VmRSS"), time.perf_counter()
     files = CheckpointFolder(
         folder=folder,
         layout="lerobot",
@@ -82,8 +81,9 @@ def main() -> None:
         eps=0.0,
         renamed={},
     )
-    with torch.device("meta"):
+    with torch.device("meta"):  # what torch imports for it is no part of the weights' memory
         _, parts = network_of(case)
+    before, start = memory("VmRSS"), time.perf_counter()
     dtype = torch.bfloat16 if case.dtype == "bfloat16" else torch.float32
     network = load_weights(
         lambda: network_of(case)[0],
