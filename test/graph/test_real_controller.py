@@ -340,7 +340,7 @@ HOME = {"joint2": 0.10, "joint3": 0.15, "joint5": 1.3208}
 JOINTS = tuple(f"joint{i}" for i in range(1, 7))
 CONTROLLERS = ("arm_controller", "gripper_controller")
 DT_NS, ROWS = 50 * MS, 16
-DECELERATION = 12.0
+DECELERATION, AGAIN_S = 12.0, 5.0
 
 
 class Arm:
@@ -469,11 +469,13 @@ class Arm:
             self.stage.wait(client.server_is_ready, "go_to")
 
             def gone() -> bool:
+                # A bridge that has just died is still discovered: ask again.
                 sent = client.send_goal_async(GoTo.Goal(pose="home", speed=1.0))
-                self.stage.wait(sent.done, "go_to to be taken")
+                if not self.stage.waits(sent.done, AGAIN_S):
+                    return False
                 result = sent.result().get_result_async()
-                self.stage.wait(result.done, "go_to to end")
-                return bool(result.result().result.outcome == Outcome.SUCCEEDED)
+                self.stage.waits(result.done, 2 * AGAIN_S)
+                return result.done() and result.result().result.outcome == Outcome.SUCCEEDED
 
             self.stage.wait(gone, "home")
         finally:
@@ -485,8 +487,8 @@ class Arm:
 
         def free() -> bool:
             answer = client.call_async(Trigger.Request())
-            self.stage.wait(answer.done, "the answer of resume")
-            return not self.status.reset_required or answer.result().success
+            heard = self.stage.waits(answer.done, AGAIN_S)
+            return heard and (not self.status.reset_required or answer.result().success)
 
         self.stage.wait(free, "resume")
         self.stage.node.destroy_client(client)
@@ -527,6 +529,7 @@ def test_the_controller_follows_what_the_bridge_commands_and_stays_inside_the_li
     arm.in_motion()
     since_ns = arm.now_ns()
     arm.wait_s(3.0)
+    assert not arm.status.reset_required, arm.status.stop_text
     assert arm.distance_from_commands(since_ns) < 2e-3
     arm.decelerates_gently(since_ns)
 
@@ -539,6 +542,7 @@ def test_plans_replaced_at_every_phase_of_the_window_make_no_step(arm: Arm) -> N
         arm.wait_s(4.0)
     finally:
         arm.every_ns = 100 * MS
+    assert not arm.status.reset_required, arm.status.stop_text
     assert arm.distance_from_commands(since_ns) < 2e-3
     arm.decelerates_gently(since_ns)
 
