@@ -55,7 +55,7 @@ Controller = Literal["sim", "real"]
 MS = 1_000_000
 UPDATE_NS = 2 * MS
 UP_S = 30.0
-ATTEMPTS, SETTLE_S = 5, 0.3
+ATTEMPTS, SETTLE_S, DEPTH = 5, 0.3, 5000
 LOOKAHEAD_S = 0.25
 
 
@@ -93,8 +93,8 @@ class Rig:
         self.status: BridgeStatus | None = None
         self.on_commanded: Callable[[Commanded], None] = lambda _: None
         node = client.node
-        node.create_subscription(JointState, "/joint_states", self._on_joints, 1000)
-        node.create_subscription(Commanded, "commanded", self._on_commanded, 1000)
+        self._states = node.create_subscription(JointState, "/joint_states", self._on_joints, DEPTH)
+        node.create_subscription(Commanded, "commanded", self._on_commanded, DEPTH)
         node.create_subscription(
             JointTrajectory, "/arm_controller/joint_trajectory", self._on_window, 100
         )
@@ -139,21 +139,26 @@ class Rig:
         return np.asarray((stamps[inside] - t0_ns) * 1e-9, np.float64), position[inside]
 
     def listen(self) -> None:
-        """To what ros2_control's controller follows, as it says at every update.
+        """To what ros2_control's controller reads and follows, as it says at every update.
 
         Joint states show the same a period later, but a broadcaster may leave some out, and then
-        nobody knows which period it was.
+        nobody knows which period it was. They are not listened to: it would cost as much again.
         """
         from control_msgs.msg import JointTrajectoryControllerState
 
         self.followed = []
 
         def on_state(message: Any) -> None:
-            position = np.asarray(message.reference.positions, dtype=np.float64)
-            self.followed.append((ns_from(message.header.stamp), position))
+            stamp_ns = ns_from(message.header.stamp)
+            followed = np.asarray(message.reference.positions, dtype=np.float64)
+            self.followed.append((stamp_ns, followed))
+            read = np.asarray(message.feedback.positions, dtype=np.float64)
+            self.joints.append((stamp_ns, read))
 
-        self.client.node.create_subscription(
-            JointTrajectoryControllerState, "/arm_controller/controller_state", on_state, 1000
+        node = self.client.node
+        node.destroy_subscription(self._states)
+        node.create_subscription(
+            JointTrajectoryControllerState, "/arm_controller/controller_state", on_state, DEPTH
         )
 
     def _on_joints(self, message: JointState) -> None:
@@ -223,6 +228,7 @@ class Follower:
         rig.on_commanded = lambda _: None
         rig.runs.publish(Run(run_id=uuid_msg(run_id), state=Run.ENDED, hold_at_end=True))
         self.runner.end_run()
+        rig.client.spin_until(lambda: rig.followed[-1][0] >= self.end_ns, 5.0)
 
     def _progress(self, message: Commanded) -> None:
         self.runner.progress(
