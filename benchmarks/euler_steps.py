@@ -18,7 +18,7 @@ import numpy.typing as npt
 from benchmarks.harness import ROOT, Goal, arguments, at_most, finish
 from vla_ros.cli.collect import collect
 from vla_ros.data.demos import DemoInfo, FrameArrays, open_demos
-from vla_ros.policy.nano_policy import NanoPolicy
+from vla_ros.policy.families.nano import NanoPolicy
 from vla_ros.policy.protocol import PolicyRequest
 from vla_ros.spaces import Observation
 from vla_ros.train.instructions import canonical

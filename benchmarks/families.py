@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 
 from benchmarks.harness import arguments, finish
+from vla_ros.policy.families.pi0 import GEMMA, SO400M
 from vla_ros.policy.models.act import Act
 from vla_ros.policy.models.act_layers import ActSizes
 from vla_ros.policy.models.diffusion import Diffusion, DiffusionSizes, condition_dim
@@ -22,7 +23,6 @@ from vla_ros.policy.models.linear import prepare
 from vla_ros.policy.models.paligemma import PaliGemmaSizes
 from vla_ros.policy.models.pi0_fast import DecodingError, Pi0Fast
 from vla_ros.policy.models.prefix_expert import PrefixInputs
-from vla_ros.policy.pi0_policy import GEMMA, SO400M
 
 JOINTS, CAMERAS, WORDS = 14, 2, 60
 TOKENS = 20

@@ -31,8 +31,8 @@ from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded
 from benchmarks.harness import arguments, at_most, finish
 from vla_ros.cli.launch import commands, load_plan
 from vla_ros.cli.processes import Command, ProcessGraph
-from vla_ros.robot.kinematics import Kinematics
 from vla_ros.robot.load import load_robot, robot_path, urdf_text
+from vla_ros.robot.poses.kinematics import Kinematics
 from vla_ros.ros import qos
 from vla_ros.ros.actions import OUTCOME_WORDS
 from vla_ros.ros.conversions.times import ns_from, time_msg

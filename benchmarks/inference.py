@@ -34,7 +34,7 @@ from benchmarks.harness import ROOT, Goal, arguments, at_least, at_most, finish
 from benchmarks.speed import case as cases
 from benchmarks.speed.case import Case
 from benchmarks.speed.random_files import file_shapes, write_inputs, write_weights
-from vla_ros.policy.nano_policy import NanoPolicy
+from vla_ros.policy.families.nano import NanoPolicy
 from vla_ros.policy.protocol import PolicyRequest
 from vla_ros.spaces import Observation
 

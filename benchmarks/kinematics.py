@@ -23,10 +23,10 @@ import numpy as np
 from benchmarks.harness import arguments, at_most, finish
 from vla_ros.motion import MotionLimits
 from vla_ros.robot.files import shared_folder
-from vla_ros.robot.inverse_kinematics import InverseKinematics
-from vla_ros.robot.kinematics import Kinematics
-from vla_ros.robot.pose_values import Poses
-from vla_ros.robot.urdf import read_urdf
+from vla_ros.robot.poses.inverse_kinematics import InverseKinematics
+from vla_ros.robot.poses.kinematics import Kinematics
+from vla_ros.robot.poses.pose_values import Poses
+from vla_ros.robot.spec.urdf import read_urdf
 from vla_ros.spaces.rotations import matrix_from
 
 ROWS, DT_S = 50, 0.02

@@ -43,7 +43,7 @@ from vla_ros.chunks import Joining
 from vla_ros.cli.processes import Command, ProcessGraph
 from vla_ros.policy.runner import Job, PolicyRunner
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.spec import spec_hash
+from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.ros import qos
 from vla_ros.ros.conversions.plan import chunk_msg, run_id_from, uuid_msg
 from vla_ros.ros.conversions.times import ns_from

@@ -13,7 +13,7 @@ import yaml
 
 from vla_ros.policy.contract import contract_of
 from vla_ros.robot.load import load_robot, robot_path
-from vla_ros.robot.observer import Observer
+from vla_ros.robot.senses.observer import Observer
 from vla_ros.sim.model import HOME
 from vla_ros.spaces import Observation as Seen
 from vla_ros.sync import Frame

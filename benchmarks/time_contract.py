@@ -27,7 +27,7 @@ from benchmarks.harness import Goal, arguments, at_least, at_most, finish
 from vla_ros.policy.protocol import PolicySpec
 from vla_ros.policy.runner import PolicyRunner
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.spec import RobotSpec, spec_hash
+from vla_ros.robot.spec.robot import RobotSpec, spec_hash
 from vla_ros.sim import kinematics
 from vla_ros.sim.expert import HELD_FINGER, ScriptedExpert
 from vla_ros.sim.expert_policy import ExpertPolicy, read_canonical

@@ -16,11 +16,11 @@ from torch.nn import functional
 from benchmarks.speed.answering import answer, memory, say
 from benchmarks.speed.case import read
 from benchmarks.speed.random_files import network_of
-from vla_ros.policy.layouts import CheckpointFolder
+from vla_ros.policy.checkpoints.layouts import CheckpointFolder
+from vla_ros.policy.checkpoints.vla_loading import load_weights
+from vla_ros.policy.checkpoints.weights import TensorFile
 from vla_ros.policy.models.linear import has_bfloat16, prepare
 from vla_ros.policy.models.prefix_expert import PrefixInputs
-from vla_ros.policy.vla_loading import load_weights
-from vla_ros.policy.weights import TensorFile
 
 STEPS = 10
 

@@ -19,12 +19,12 @@ from torch import Tensor
 
 from benchmarks.speed.case import Case
 from vla_ros.policy import pi0_policy, smolvla_policy
+from vla_ros.policy.checkpoints.weights import Part
+from vla_ros.policy.families.pi0_weights import pi0_parts
+from vla_ros.policy.families.smolvla_weights import smolvla_parts
 from vla_ros.policy.models.pi0 import Pi0, Pi0Sizes
 from vla_ros.policy.models.prefix_expert import PrefixExpert
 from vla_ros.policy.models.smolvla import SmolVla, SmolVlaSizes
-from vla_ros.policy.pi0_weights import pi0_parts
-from vla_ros.policy.smolvla_weights import smolvla_parts
-from vla_ros.policy.weights import Part
 
 POOL = (1 << 22) + 15  # random values that all tensors take theirs from
 

@@ -26,7 +26,7 @@ from vla_ros.data.recording import BagRecording
 from vla_ros.data.run_bag import BadRunError
 from vla_ros.policy.contract import contract_of
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.spec import spec_hash
+from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.ros import qos
 from vla_ros.ros.conversions.image import image_msg
 from vla_ros.ros.conversions.joints import joint_state_msg

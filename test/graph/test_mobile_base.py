@@ -17,7 +17,7 @@ from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Run
 
 from vla_ros.chunks import Plan
 from vla_ros.robot.load import load_robot, robot_path
-from vla_ros.robot.spec import spec_hash
+from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.ros import qos
 from vla_ros.ros.conversions.plan import chunk_msg
 

@@ -25,7 +25,7 @@ from benchmarks.mock_hardware import MISSING, MockHardware, executable, mock_har
 from benchmarks.motion_rig import off_the_curve
 from vla_ros.chunks import Plan
 from vla_ros.robot.load import load_robot, robot_path, urdf_text
-from vla_ros.robot.spec import spec_hash
+from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.ros import qos
 from vla_ros.ros.conversions.arrays import packed
 from vla_ros.ros.conversions.plan import chunk_msg, uuid_msg

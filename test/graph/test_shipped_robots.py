@@ -14,13 +14,13 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from stage import stage
 from vla_ros_msgs.msg import Observation, StreamStatus
 
+from vla_ros.robot.command.intake import message_type, sources_of, stream_of
+from vla_ros.robot.command.joints import JointReader
 from vla_ros.robot.files import shared_folder
-from vla_ros.robot.intake import message_type, sources_of, stream_of
-from vla_ros.robot.joints import JointReader
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.spec import RobotSpec
-from vla_ros.robot.spec_state import UNITS, JointSource, StateSpec
-from vla_ros.robot.spec_streams import CameraSpec
+from vla_ros.robot.spec.robot import RobotSpec
+from vla_ros.robot.spec.state import UNITS, JointSource, StateSpec
+from vla_ros.robot.spec.streams import CameraSpec
 from vla_ros.ros.conversions.image import image_msg
 from vla_ros.ros.conversions.joints import joint_state_msg
 from vla_ros.ros.conversions.times import header, ns_from

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from vla_ros.cli.latency_sources import listen, read_bag
 from vla_ros.errors import VlaError
-from vla_ros.robot.calibrate import LatencyRecording, write_latency
 from vla_ros.robot.load import load_robot, robot_path
-from vla_ros.robot.spec_streams import CameraSpec
+from vla_ros.robot.senses.calibrate import LatencyRecording, write_latency
+from vla_ros.robot.spec.streams import CameraSpec
 from vla_ros.sync.latency import MOTION, Latency
 
 

@@ -18,7 +18,7 @@ from vla_ros.data.demos import DemoInfo, DemoWriter, FrameArrays, read_info
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.runner import PolicyRunner
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.spec import RobotSpec, spec_hash
+from vla_ros.robot.spec.robot import RobotSpec, spec_hash
 from vla_ros.sim.expert import ScriptedExpert
 from vla_ros.sim.expert_policy import ExpertPolicy
 from vla_ros.sim.judge import OPEN_M, in_bin

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from vla_ros.cli.listened import Listened, table_of
 from vla_ros.errors import VlaError
+from vla_ros.policy.checkpoints.state_range import state_range
 from vla_ros.policy.remote.clock import OFFSET, ROUND_TRIP, clock_problem
-from vla_ros.policy.state_range import state_range
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.spec.robot import RobotSpec
 
 if TYPE_CHECKING:
     from vla_ros.ros.task_client import TaskClient

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vla_ros.policy.protocol import PolicySpec
-from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.sim.noise import random_start
 from vla_ros.sim.rollout import Episode
 from vla_ros.sim.truth import BINS, CUBES, Target

@@ -11,7 +11,7 @@ from vla_ros.cli.trials import Listening, Trial
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.runner import PolicyRunner
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.spec import spec_hash
+from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.sim.expert_policy import ExpertPolicy
 from vla_ros.sim.rollout import Rollout, Timing
 

@@ -10,10 +10,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from vla_ros.robot.calibrate import CalibrationError, LatencyRecording
-from vla_ros.robot.spec import RobotSpec
-from vla_ros.robot.spec_streams import CameraSpec
-from vla_ros.robot.state_streams import stream_name
+from vla_ros.robot.senses.calibrate import CalibrationError, LatencyRecording
+from vla_ros.robot.senses.state_streams import stream_name
+from vla_ros.robot.spec.robot import RobotSpec
+from vla_ros.robot.spec.streams import CameraSpec
 from vla_ros.spaces.images import Rgb, decode_compressed, decode_image
 
 DISCOVERY_S = 5.0

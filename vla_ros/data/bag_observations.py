@@ -13,9 +13,9 @@ from pathlib import Path
 from rosbags.highlevel import AnyReader
 
 from vla_ros.data.run_bag import BadRunError
-from vla_ros.robot.intake import message_type, push, sources_of, topics
-from vla_ros.robot.observer import Observer
-from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.command.intake import message_type, push, sources_of, topics
+from vla_ros.robot.senses.observer import Observer
+from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.spaces import Observation, TimeContract
 from vla_ros.sync import Refusal
 

@@ -13,12 +13,12 @@ from sensor_msgs.msg import JointState
 from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, RobotSpecInfo, Run
 
 from vla_ros.chunks import Refusal
-from vla_ros.robot.commander import Commander
-from vla_ros.robot.health import health_of, values_of
-from vla_ros.robot.joints import JointsOfAllTopics
+from vla_ros.robot.command.commander import Commander
+from vla_ros.robot.command.health import health_of, values_of
+from vla_ros.robot.command.joints import JointsOfAllTopics
 from vla_ros.robot.load import load_robot, load_workspace, robot_path
-from vla_ros.robot.spec import RobotSpec
-from vla_ros.robot.spec_state import JointSource, StateSpec
+from vla_ros.robot.spec.robot import RobotSpec
+from vla_ros.robot.spec.state import JointSource, StateSpec
 from vla_ros.ros.bridge_services import BridgeServices
 from vla_ros.ros.conversions.bridge import status_msg
 from vla_ros.ros.conversions.commanded import commanded_msg

@@ -21,7 +21,7 @@ from vla_ros.data.definitions import Definitions, UnknownTypeError
 from vla_ros.data.recording import BagRecording, RecordingError
 from vla_ros.errors import VlaError
 from vla_ros.robot.load import load_robot, robot_path
-from vla_ros.robot.spec import spec_hash
+from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.ros.bag_qos import bag_qos
 from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.lifecycle import VlaNode

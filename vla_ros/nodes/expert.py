@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
-from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.sim.expert_policy import ExpertPolicy
 from vla_ros.sim.truth import SimTruth
 from vla_ros.spaces import TimeContract

@@ -13,8 +13,8 @@ from vla_ros_msgs.msg import Observation as ObservationMsg
 
 from vla_ros.policy.contract import contract_of
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.observer import Observer
-from vla_ros.robot.spec import spec_hash
+from vla_ros.robot.senses.observer import Observer
+from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.ros.conversions.observation import observation_msg
 from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.lifecycle import VlaNode

@@ -19,7 +19,7 @@ from vla_ros.policy.remote.status import status_of
 from vla_ros.policy.runner import PolicyFault, PolicyRunner
 from vla_ros.robot.check import OriginMismatch, check_origin
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.spec import spec_hash
+from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.ros.conversions.observation import observation_from
 from vla_ros.ros.conversions.plan import chunk_msg
 from vla_ros.ros.conversions.run import progress_from

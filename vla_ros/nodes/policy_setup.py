@@ -13,7 +13,7 @@ from vla_ros.policy.load import load_policy
 from vla_ros.policy.pose_policy import PosePolicy
 from vla_ros.policy.runner import PolicyRunner, RunStats
 from vla_ros.robot.check import check_policy
-from vla_ros.robot.spec import RobotSpec, spec_hash
+from vla_ros.robot.spec.robot import RobotSpec, spec_hash
 from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.parameters import NodeParameters, parameter
 

@@ -7,7 +7,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from vla_ros.policy.declaration import declaration_of, declares_checkpoint, read_declaration
+from vla_ros.policy.checkpoints.declaration import (
+    declaration_of,
+    declares_checkpoint,
+    read_declaration,
+)
 from vla_ros.spaces.time_contract import TimeContract, TimeContractError
 
 AT_CAPTURE = ("", "expert")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.declaration import (
+from vla_ros.policy.checkpoints.declaration import (
     Declaration,
     declaration_of,
     declares_checkpoint,

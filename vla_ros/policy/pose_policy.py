@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_ros.policy.protocol import Policy, PolicyRequest, PolicySpec
-from vla_ros.robot.kinematics import Kinematics, KinematicsError
-from vla_ros.robot.pose_values import Poses, placed, read, relative_to, written
-from vla_ros.robot.spec import PoseSliceSpec, RobotSpec
+from vla_ros.robot.poses.kinematics import Kinematics, KinematicsError
+from vla_ros.robot.poses.pose_values import Poses, placed, read, relative_to, written
+from vla_ros.robot.spec.robot import PoseSliceSpec, RobotSpec
 from vla_ros.spaces.rotations import RotationForm, matrix_from
 
 FloatArray = npt.NDArray[np.float64]

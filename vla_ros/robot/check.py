@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vla_ros.errors import VlaError
-from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.spaces import STATE_ANCHOR, Observation, TimeContract
 
 

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ValidationError
 from vla_ros.errors import VlaError
 from vla_ros.robot.files import shared_folder
 from vla_ros.robot.near import did_you_mean
-from vla_ros.robot.spec import JointLimits, RobotSpec, spec_hash
-from vla_ros.robot.urdf import UrdfError, UrdfJoint, merge_limits, read_urdf
-from vla_ros.robot.yaml_file import YamlFile, YamlFileError
+from vla_ros.robot.spec.robot import JointLimits, RobotSpec, spec_hash
+from vla_ros.robot.spec.urdf import UrdfError, UrdfJoint, merge_limits, read_urdf
+from vla_ros.robot.spec.yaml_file import YamlFile, YamlFileError
 
 if TYPE_CHECKING:
-    from vla_ros.robot.workspace import Workspace
+    from vla_ros.robot.poses.workspace import Workspace
 
 __all__ = ["RobotFileError", "load_robot", "load_workspace", "robot_path", "spec_hash", "urdf_text"]
 
@@ -91,7 +91,7 @@ def load_workspace(spec: RobotSpec, source: str | Path) -> Workspace | None:
     """Bounds in task space of a robot that `load_robot` has read from ``source``, if it has any."""
     if spec.workspace is None:
         return None
-    from vla_ros.robot.workspace import workspace_of  # MuJoCo only where it is used
+    from vla_ros.robot.poses.workspace import workspace_of  # MuJoCo only where it is used
 
     return workspace_of(spec, urdf_text(spec, robot_path(source)))
 
@@ -143,8 +143,8 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
     if (spec.pose_slices or spec.state.poses) and not problems:
         problems += _pose_problems(file, spec)
     if spec.workspace is not None and not problems:
-        from vla_ros.robot.kinematics import KinematicsError  # MuJoCo only where it is used
-        from vla_ros.robot.workspace import workspace_of
+        from vla_ros.robot.poses.kinematics import KinematicsError  # MuJoCo only where it is used
+        from vla_ros.robot.poses.workspace import workspace_of
 
         try:
             workspace_of(spec, text)
@@ -156,9 +156,9 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
 
 
 def _pose_problems(file: YamlFile, spec: RobotSpec) -> list[str]:
-    from vla_ros.robot.kinematics import KinematicsError  # MuJoCo and mink only where used
-    from vla_ros.robot.pose_execution import pose_columns_of
-    from vla_ros.robot.state_vector import StateVector
+    from vla_ros.robot.poses.kinematics import KinematicsError  # MuJoCo and mink only where used
+    from vla_ros.robot.poses.pose_execution import pose_columns_of
+    from vla_ros.robot.senses.state_vector import StateVector
 
     problems = []
     for what, check in (("state", StateVector), ("action", pose_columns_of)):

@@ -10,8 +10,8 @@ from std_srvs.srv import SetBool, Trigger
 from vla_ros_msgs.srv import TakeOver
 
 from vla_ros.chunks import Refusal
-from vla_ros.robot.commander import Commander
-from vla_ros.robot.spec import EStopSpec
+from vla_ros.robot.command.commander import Commander
+from vla_ros.robot.spec.robot import EStopSpec
 from vla_ros.ros.lifecycle import VlaNode
 
 

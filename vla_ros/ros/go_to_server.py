@@ -7,7 +7,7 @@ from typing import Any
 
 from vla_ros_msgs.action import GoTo
 
-from vla_ros.robot.commander import Commander
+from vla_ros.robot.command.commander import Commander
 from vla_ros.ros.actions import OUTCOME_NUMBERS, GoalServer
 from vla_ros.ros.lifecycle import VlaNode
 

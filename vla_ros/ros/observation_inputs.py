@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vla_ros.errors import VlaError
-from vla_ros.robot.intake import (
+from vla_ros.robot.command.intake import (
     decode,
     message_type,
     push,
@@ -17,10 +17,10 @@ from vla_ros.robot.intake import (
     stream_of,
     topics,
 )
-from vla_ros.robot.observer import Observer
-from vla_ros.robot.spec import RobotSpec
-from vla_ros.robot.spec_streams import CameraSpec
-from vla_ros.robot.state_streams import AnySource
+from vla_ros.robot.senses.observer import Observer
+from vla_ros.robot.senses.state_streams import AnySource
+from vla_ros.robot.spec.robot import RobotSpec
+from vla_ros.robot.spec.streams import CameraSpec
 from vla_ros.ros.decoding import DecodingThreads
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.sync import Frame, Refusal

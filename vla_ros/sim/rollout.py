@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from vla_ros.chunks import Plan
 from vla_ros.motion import TrajectoryWindow
-from vla_ros.robot.commander import Commander
-from vla_ros.robot.commands import CommandedSample
-from vla_ros.robot.observer import Observer
-from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.command.commander import Commander
+from vla_ros.robot.command.commands import CommandedSample
+from vla_ros.robot.senses.observer import Observer
+from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.sim.controllers import TrajectoryMessage
 from vla_ros.sim.judge import TIME_LIMIT_NS, judge
 from vla_ros.sim.model import HOME

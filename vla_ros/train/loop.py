@@ -24,7 +24,7 @@ import torch.multiprocessing as mp
 
 from vla_ros.data.demos import DemoInfo, DemoSet, open_demos
 from vla_ros.errors import VlaError
-from vla_ros.policy.checkpoint import NanoConfig, load_nano, save_nano
+from vla_ros.policy.checkpoints.nano import NanoConfig, load_nano, save_nano
 from vla_ros.policy.models.nano import Nano, NanoSizes
 from vla_ros.train import instructions
 from vla_ros.train.batches import BatchMaker

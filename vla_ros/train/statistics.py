@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vla_ros.data.demos import DemoSet
-from vla_ros.policy.checkpoint import NanoStatistics, action_processor, as_float32
+from vla_ros.policy.checkpoints.nano import NanoStatistics, action_processor, as_float32
 from vla_ros.policy.processors import MeanStd
 
 STATE_FLOOR = 1e-3

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from vla_ros.policy.act_policy import load_act
-from vla_ros.policy.lerobot_folder import ACTION, IMAGE, STATE, read_lerobot
+from vla_ros.policy.checkpoints.lerobot_folder import ACTION, IMAGE, STATE, read_lerobot
+from vla_ros.policy.families.act import load_act
 from vla_ros.policy.models.act import act_loss
 
 NORMAL, RAW = "normalized.", "raw."

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from vla_ros.policy.diffusion_policy import load_diffusion, read_sampling
-from vla_ros.policy.lerobot_folder import ACTION, IMAGE, STATE, read_lerobot
+from vla_ros.policy.checkpoints.lerobot_folder import ACTION, IMAGE, STATE, read_lerobot
+from vla_ros.policy.families.diffusion import load_diffusion, read_sampling
 from vla_ros.policy.models.diffusion import diffusion_loss
 
 NORMAL, RAW = "normalized.", "raw."

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from vla_ros.policy.groot_weights import load_groot_head
+from vla_ros.policy.families.groot_weights import load_groot_head
 from vla_ros.policy.models.groot import GrootSizes
 
 SIZES = GrootSizes(

@@ -6,8 +6,8 @@ import numpy as np
 from robots import ARM, arm
 
 from vla_ros.chunks import Plan
-from vla_ros.robot.commander import Commander
-from vla_ros.robot.spec import RobotSpec, spec_hash
+from vla_ros.robot.command.commander import Commander
+from vla_ros.robot.spec.robot import RobotSpec, spec_hash
 
 MS = 1_000_000
 TICK = 10 * MS

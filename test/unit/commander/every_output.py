@@ -9,8 +9,8 @@ from bench import MS, Bench
 from robots import ARM, arm
 
 from vla_ros.chunks import Plan
-from vla_ros.robot.commands import Commands
-from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.command.commands import Commands
+from vla_ros.robot.spec.robot import RobotSpec
 
 LIMITS = {"velocity": 1.0, "acceleration": 2.0}
 FINGER = {"closed_position": 0.0, "open_position": 0.04}

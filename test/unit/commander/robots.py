@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.spec.robot import RobotSpec
 
 ARM = ("joint1", "joint2")
 

@@ -11,8 +11,8 @@ from robots import ARM, arm
 from vla_ros.chunks import Plan
 from vla_ros.policy.protocol import PolicySpec
 from vla_ros.policy.runner import Job, PolicyRunner
-from vla_ros.robot.commander import Commander
-from vla_ros.robot.spec import spec_hash
+from vla_ros.robot.command.commander import Commander
+from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.spaces import Observation, TimeContract
 
 MS = 1_000_000

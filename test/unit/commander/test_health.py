@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from robots import arm
 
-from vla_ros.robot.commander import Commander
-from vla_ros.robot.commands import BridgeReport
-from vla_ros.robot.health import health_of, values_of
+from vla_ros.robot.command.commander import Commander
+from vla_ros.robot.command.commands import BridgeReport
+from vla_ros.robot.command.health import health_of, values_of
 
 
 @pytest.fixture

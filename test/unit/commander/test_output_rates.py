@@ -9,10 +9,10 @@ import pytest
 from bench import MS, Bench
 from robots import ARM, arm
 
-from vla_ros.robot.health import values_of
-from vla_ros.robot.outputs import OutputError
-from vla_ros.robot.spec import RobotSpec
-from vla_ros.robot.switching import wanted_of
+from vla_ros.robot.command.health import values_of
+from vla_ros.robot.outputs.layout import OutputError
+from vla_ros.robot.outputs.switching import wanted_of
+from vla_ros.robot.spec.robot import RobotSpec
 
 AXIS = {"velocity": 1.0, "acceleration": 2.0}
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from vla_ros.chunks import Plan
-from vla_ros.robot.commander import Commander
+from vla_ros.robot.command.commander import Commander
 from vla_ros.robot.files import shared_folder
-from vla_ros.robot.kinematics import Kinematics
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.pose_values import Poses, relative_to, written
-from vla_ros.robot.spec import PoseSliceSpec, RobotSpec, spec_hash
+from vla_ros.robot.poses.kinematics import Kinematics
+from vla_ros.robot.poses.pose_values import Poses, relative_to, written
+from vla_ros.robot.spec.robot import PoseSliceSpec, RobotSpec, spec_hash
 from vla_ros.sim.robot import SimRobot
 from vla_ros.sim.rollout import message_of
 from vla_ros.spaces.rotations import ROTATION_SIZES, matrix_from

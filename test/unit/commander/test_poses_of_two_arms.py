@@ -9,12 +9,12 @@ import pytest
 from test_poses import MS, RUN, TICK, smooth
 
 from vla_ros.chunks import Plan
-from vla_ros.robot.commander import Commander
+from vla_ros.robot.command.commander import Commander
 from vla_ros.robot.files import shared_folder
-from vla_ros.robot.kinematics import Kinematics
-from vla_ros.robot.pose_values import Poses, relative_to, written
-from vla_ros.robot.spec import RobotSpec, spec_hash
-from vla_ros.robot.workspace import workspace_of
+from vla_ros.robot.poses.kinematics import Kinematics
+from vla_ros.robot.poses.pose_values import Poses, relative_to, written
+from vla_ros.robot.poses.workspace import workspace_of
+from vla_ros.robot.spec.robot import RobotSpec, spec_hash
 
 ONE = (shared_folder() / "urdf" / "sim_arm.urdf").read_text(encoding="utf-8")
 BODY = re.sub(r"(?s)^.*?<robot[^>]*>|</robot>.*$", "", ONE)

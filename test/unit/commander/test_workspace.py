@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from robots import arm
 
-from vla_ros.robot.commander import Commander
-from vla_ros.robot.outputs import OutputError
-from vla_ros.robot.workspace import workspace_of
+from vla_ros.robot.command.commander import Commander
+from vla_ros.robot.outputs.layout import OutputError
+from vla_ros.robot.poses.workspace import workspace_of
 
 URDF = """<robot name="planar">
 <joint name="joint1" type="revolute"><parent link="base"/><child link="upper"/>

@@ -17,7 +17,7 @@ from contract import MovablePolicyContract
 from lerobot_checkpoints import SIZE, random_request, write_checkpoint
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.diffusion_policy import _PLACES
+from vla_ros.policy.families.diffusion import _PLACES
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.models.diffusion import Diffusion, DiffusionSizes, condition_dim
 from vla_ros.policy.models.diffusion_unet import UnetSizes

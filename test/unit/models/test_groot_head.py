@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.groot_weights import load_groot_head
+from vla_ros.policy.families.groot_weights import load_groot_head
 from vla_ros.policy.models.groot import GrootHead, GrootPrefix, GrootSizes, groot_loss
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "groot"

@@ -27,7 +27,7 @@ from paligemma_checkpoints import (
 )
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.declaration import declaration_of
+from vla_ros.policy.checkpoints.declaration import declaration_of
 from vla_ros.policy.families import load_family
 from vla_ros.policy.families.pi0_fast import ActionSpeech, Pi0FastPolicy
 from vla_ros.policy.load import load_policy

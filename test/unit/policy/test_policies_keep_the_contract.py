@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 from contract import MovablePolicyContract, PolicyContract
 from tiny_demos import write_tiny_checkpoint
 
-from vla_ros.policy.nano_policy import NanoPolicy
+from vla_ros.policy.families.nano import NanoPolicy
 from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
 from vla_ros.sim.expert_policy import ExpertPolicy
 from vla_ros.sim.robot import SimRobot

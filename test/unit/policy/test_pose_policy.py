@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from vla_ros.policy.pose_policy import PosePolicy, without_jumps
 from vla_ros.policy.protocol import Guidance, PolicyRequest
-from vla_ros.robot.kinematics import Kinematics, KinematicsError
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.pose_values import Poses, relative_to, written
-from vla_ros.robot.spec import PoseSliceSpec, RobotSpec
+from vla_ros.robot.poses.kinematics import Kinematics, KinematicsError
+from vla_ros.robot.poses.pose_values import Poses, relative_to, written
+from vla_ros.robot.spec.robot import PoseSliceSpec, RobotSpec
 from vla_ros.spaces import Observation
 from vla_ros.spaces.rotations import ROTATION_SIZES, from_matrix, matrix_from
 

@@ -15,10 +15,10 @@ from contract import BatchPolicyContract, MovablePolicyContract
 from safetensors.torch import load_file, save_file
 
 from vla_ros.errors import VlaError
+from vla_ros.policy.families.pi0_weights import canonical
 from vla_ros.policy.first_look import ObservationMismatch
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.models import linear
-from vla_ros.policy.pi0_weights import canonical
 from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
 from vla_ros.spaces import Observation
 
@@ -286,7 +286,7 @@ def test_more_memory_than_there_is_is_refused_before_loading(folder, monkeypatch
     class Little:
         available = 1000
 
-    monkeypatch.setattr("vla_ros.policy.weights.psutil.virtual_memory", lambda: Little)
+    monkeypatch.setattr("vla_ros.policy.checkpoints.weights.psutil.virtual_memory", lambda: Little)
     assert "memory" in refusal(folder)
 
 

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vla_ros.policy import weights
-from vla_ros.policy.weights import Part, TensorFile, WeightsError, fill
+from vla_ros.policy.checkpoints import weights
+from vla_ros.policy.checkpoints.weights import Part, TensorFile, WeightsError, fill
 
 
 @pytest.fixture

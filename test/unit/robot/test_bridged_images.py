@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vla_ros.robot.bridged_images import BRIDGED_ENCODINGS, BridgedImages, BridgeMissing
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.sight import Sight
-from vla_ros.robot.spec_streams import CameraSpec
+from vla_ros.robot.senses.bridged_images import BRIDGED_ENCODINGS, BridgedImages, BridgeMissing
+from vla_ros.robot.senses.sight import Sight
+from vla_ros.robot.spec.streams import CameraSpec
 from vla_ros.spaces.raw_images import ENCODINGS, ImageError
 from vla_ros.sync import Frame, Refusal
 

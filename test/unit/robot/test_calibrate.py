@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from vla_ros.cli.calibrate import calibrate
 from vla_ros.cli.main import app
-from vla_ros.robot.calibrate import CalibrationError, LatencyRecording, with_latency
 from vla_ros.robot.load import load_robot
+from vla_ros.robot.senses.calibrate import CalibrationError, LatencyRecording, with_latency
 from vla_ros.sync.latency import LatencyError
 
 ROBOT = Path(__file__).resolve().parents[3] / "config" / "robots" / "sim_arm.yaml"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vla_ros.robot.gripper_shaping import GripperShaping
-from vla_ros.robot.spec_outputs import GripperSpec
+from vla_ros.robot.outputs.gripper_shaping import GripperShaping
+from vla_ros.robot.spec.outputs import GripperSpec
 
 MS = 1_000_000
 

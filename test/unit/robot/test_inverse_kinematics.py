@@ -8,9 +8,9 @@ from real_robots import ARMS, real_urdf
 
 from vla_ros.motion import MotionLimits
 from vla_ros.robot.files import shared_folder
-from vla_ros.robot.inverse_kinematics import SPEED_ROOM, InverseKinematics
-from vla_ros.robot.kinematics import Kinematics, KinematicsError
-from vla_ros.robot.urdf import read_urdf
+from vla_ros.robot.poses.inverse_kinematics import SPEED_ROOM, InverseKinematics
+from vla_ros.robot.poses.kinematics import Kinematics, KinematicsError
+from vla_ros.robot.spec.urdf import read_urdf
 from vla_ros.spaces.rotations import matrix_from
 
 SIM_ARM = (shared_folder() / "urdf" / "sim_arm.urdf").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.observer import Observer
+from vla_ros.robot.senses.observer import Observer
 from vla_ros.spaces import Observation, TimeContract
 from vla_ros.sync import Refusal, SyncError
 

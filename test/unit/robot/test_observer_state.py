@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vla_ros.robot.joints import JointReader, JointsOfAllTopics
+from vla_ros.robot.command.joints import JointReader, JointsOfAllTopics
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.observer import Observer
-from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.senses.observer import Observer
+from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.spaces import Observation, TimeContract
 from vla_ros.spaces.rotations import from_matrix, matrix_from, quaternion_from_axis_angle
 from vla_ros.sync import Refusal

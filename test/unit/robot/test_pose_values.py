@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vla_ros.robot.pose_values import (
+from vla_ros.robot.poses.pose_values import (
     PoseError,
     Poses,
     path_of_steps,
@@ -17,7 +17,7 @@ from vla_ros.robot.pose_values import (
     steps_of_path,
     written,
 )
-from vla_ros.robot.spec import PoseSliceSpec
+from vla_ros.robot.spec.robot import PoseSliceSpec
 from vla_ros.spaces.rotations import ROTATION_SIZES, matrix_from
 
 seeds = st.integers(0, 2**32 - 1)

@@ -7,10 +7,10 @@ import pytest
 
 from vla_ros.robot.files import shared_folder
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.observer import Observer
-from vla_ros.robot.spec import RobotSpec
-from vla_ros.robot.spec_state import UNITS
-from vla_ros.robot.state_streams import sample_size, stream_name
+from vla_ros.robot.senses.observer import Observer
+from vla_ros.robot.senses.state_streams import sample_size, stream_name
+from vla_ros.robot.spec.robot import RobotSpec
+from vla_ros.robot.spec.state import UNITS
 from vla_ros.spaces import Observation, TimeContract
 
 MS = 1_000_000

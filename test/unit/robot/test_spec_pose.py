@@ -10,8 +10,8 @@ import pytest
 from vla_ros.chunks import Plan
 from vla_ros.chunks.aggregate import resample
 from vla_ros.robot.load import RobotFileError, load_robot, robot_path
-from vla_ros.robot.spec import PoseSliceSpec
-from vla_ros.robot.spec_pose import parts_of
+from vla_ros.robot.spec.pose import parts_of
+from vla_ros.robot.spec.robot import PoseSliceSpec
 from vla_ros.spaces import VectorSpace
 
 TEXT = robot_path("sim_arm_ee").read_text(encoding="utf-8")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from vla_ros.robot.kinematics import Kinematics, KinematicsError
 from vla_ros.robot.load import RobotFileError, load_robot, robot_path
-from vla_ros.robot.observer import Observer
-from vla_ros.robot.spec import RobotSpec
+from vla_ros.robot.poses.kinematics import Kinematics, KinematicsError
+from vla_ros.robot.senses.observer import Observer
+from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.sim.kinematics import LOWER, UPPER, forward
 from vla_ros.spaces import Observation, TimeContract
 from vla_ros.spaces.rotations import ROTATION_SIZES, from_matrix, matrix_from

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vla_ros.robot.intake import message_type, push, stamp_of, topics
-from vla_ros.robot.kinematics import Kinematics
+from vla_ros.robot.command.intake import message_type, push, stamp_of, topics
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.observer import Observer
-from vla_ros.robot.spec import RobotSpec
-from vla_ros.robot.transforms import Transform, TransformChain
+from vla_ros.robot.poses.kinematics import Kinematics
+from vla_ros.robot.senses.observer import Observer
+from vla_ros.robot.senses.transforms import Transform, TransformChain
+from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.sim.kinematics import UPPER
 from vla_ros.spaces import Observation, TimeContract
 from vla_ros.spaces.rotations import (

@@ -9,7 +9,7 @@ import pytest
 from real_robots import real_urdf
 
 from vla_ros.robot.files import shared_folder
-from vla_ros.robot.kinematics import Kinematics, KinematicsError
+from vla_ros.robot.poses.kinematics import Kinematics, KinematicsError
 from vla_ros.sim.kinematics import LOWER, UPPER, forward
 
 SIM_ARM = (shared_folder() / "urdf" / "sim_arm.urdf").read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ from vla_ros_msgs.msg import ActionChunk, Commanded, Observation, SimState
 from vla_ros.chunks.plan import Plan
 from vla_ros.motion import TrajectoryWindow
 from vla_ros.nodes.truth import trajectory_from, truth_from, truth_msg
-from vla_ros.robot.commands import CommandedSample
+from vla_ros.robot.command.commands import CommandedSample
 from vla_ros.ros.conversions.commanded import commanded_from, commanded_msg
 from vla_ros.ros.conversions.image import image_msg, rgb_from
 from vla_ros.ros.conversions.joints import JointStateError, joint_state_msg, positions_from

@@ -18,7 +18,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.motion import TrajectoryWindow
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.spec import OutputSpec
+from vla_ros.robot.spec.robot import OutputSpec
 from vla_ros.ros.outputs.goals import PATIENCE_TICKS, NewestGoal
 from vla_ros.ros.outputs.installed import NotInstalledError, check_installed, needs_of
 from vla_ros.ros.outputs.topics import command_msg

@@ -8,7 +8,7 @@ import pytest
 from vla_ros.policy.protocol import PolicySpec
 from vla_ros.policy.runner import PolicyRunner
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.spec import RobotSpec, spec_hash
+from vla_ros.robot.spec.robot import RobotSpec, spec_hash
 from vla_ros.sim import gl
 from vla_ros.sim.expert import ScriptedExpert
 from vla_ros.sim.expert_policy import ExpertPolicy

@@ -9,10 +9,10 @@ from test_rollout import policy_spec
 from vla_ros.policy.pose_policy import PosePolicy
 from vla_ros.policy.protocol import PolicyRequest
 from vla_ros.policy.runner import PolicyRunner
-from vla_ros.robot.kinematics import Kinematics
 from vla_ros.robot.load import load_robot
-from vla_ros.robot.pose_values import Poses, relative_to, written
-from vla_ros.robot.spec import PoseSliceSpec, RobotSpec, spec_hash
+from vla_ros.robot.poses.kinematics import Kinematics
+from vla_ros.robot.poses.pose_values import Poses, relative_to, written
+from vla_ros.robot.spec.robot import PoseSliceSpec, RobotSpec, spec_hash
 from vla_ros.sim.expert_policy import ExpertPolicy
 from vla_ros.sim.rollout import Episode, Rollout
 from vla_ros.sim.truth import Target

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_demos import write_tiny_checkpoint
 
-from vla_ros.policy.checkpoint import CheckpointError, load_nano
-from vla_ros.policy.nano_policy import NanoPolicy, NanoPolicyError
+from vla_ros.policy.checkpoints.nano import CheckpointError, load_nano
+from vla_ros.policy.families.nano import NanoPolicy, NanoPolicyError
 from vla_ros.policy.protocol import PolicyRequest
 from vla_ros.spaces.observation import Observation
 

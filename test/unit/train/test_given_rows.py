@@ -12,10 +12,10 @@ import pytest
 import torch
 from tiny_demos import TINY_SIZES, tiny_config, tiny_info, tiny_statistics
 
-from vla_ros.policy.checkpoint import CheckpointError, load_nano, save_nano
+from vla_ros.policy.checkpoints.nano import CheckpointError, load_nano, save_nano
+from vla_ros.policy.families.nano import NanoPolicy
 from vla_ros.policy.guidance import GuidanceError
 from vla_ros.policy.models.nano import Nano
-from vla_ros.policy.nano_policy import NanoPolicy
 from vla_ros.policy.protocol import Guidance, PolicyRequest
 from vla_ros.spaces import Observation
 from vla_ros.train.config import TrainConfig

@@ -10,9 +10,9 @@ import pytest
 import torch
 from tiny_demos import TINY_SIZES, tiny_config, write_tiny
 
-from vla_ros.policy.checkpoint import load_nano
+from vla_ros.policy.checkpoints.nano import load_nano
+from vla_ros.policy.families.nano import NanoPolicy
 from vla_ros.policy.models.nano import Nano
-from vla_ros.policy.nano_policy import NanoPolicy
 from vla_ros.train.batches import BatchMaker, shifted
 from vla_ros.train.config import TrainConfig
 from vla_ros.train.loop import train

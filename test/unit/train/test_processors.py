@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vla_ros.policy.checkpoint import action_processor, as_float32
+from vla_ros.policy.checkpoints.nano import action_processor, as_float32
 from vla_ros.policy.processors import MeanStd, ProcessorError
 
 NAMES = ("a", "b", "c")

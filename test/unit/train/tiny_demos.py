@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vla_ros.data.demos import DemoInfo, DemoSet, DemoWriter, FrameArrays, open_demos
-from vla_ros.policy.checkpoint import NanoConfig, NanoStatistics, save_nano
+from vla_ros.policy.checkpoints.nano import NanoConfig, NanoStatistics, save_nano
 from vla_ros.policy.models.nano import Nano
 from vla_ros.train.config import TrainConfig
 from vla_ros.train.loop import policy_config

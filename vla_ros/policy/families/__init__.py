@@ -16,20 +16,20 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.declaration import Declaration
+from vla_ros.policy.checkpoints.declaration import Declaration
 from vla_ros.policy.protocol import Policy
 
 FAMILIES: dict[str, str] = {
     "action_tokens": "vla_ros.policy.families.action_tokens",
-    "act": "vla_ros.policy.act_policy",
-    "diffusion": "vla_ros.policy.diffusion_policy",
+    "act": "vla_ros.policy.families.act",
+    "diffusion": "vla_ros.policy.families.diffusion",
     "groot": "vla_ros.policy.families.groot",
-    "nano": "vla_ros.policy.nano_policy",
-    "openpi": "vla_ros.policy.pi0_policy",
-    "pi0": "vla_ros.policy.pi0_policy",
-    "pi05": "vla_ros.policy.pi0_policy",
+    "nano": "vla_ros.policy.families.nano",
+    "openpi": "vla_ros.policy.families.pi0",
+    "pi0": "vla_ros.policy.families.pi0",
+    "pi05": "vla_ros.policy.families.pi0",
     "pi0_fast": "vla_ros.policy.families.pi0_fast",
-    "smolvla": "vla_ros.policy.smolvla_policy",
+    "smolvla": "vla_ros.policy.families.smolvla",
 }
 """``type`` of config.json -> module with ``load``."""
 

@@ -28,14 +28,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.declaration import Declaration, DeclarationError
+from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
+from vla_ros.policy.checkpoints.layouts import read_json
+from vla_ros.policy.checkpoints.vla_loading import model_id, relative_actions
+from vla_ros.policy.checkpoints.vla_options import options_as
 from vla_ros.policy.first_look import checked_images, checked_state
-from vla_ros.policy.layouts import read_json
 from vla_ros.policy.models.binned import BinError, BinnedActions, from_token_ids, token_ids
 from vla_ros.policy.processors import RelativeActions
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
-from vla_ros.policy.vla_loading import model_id, relative_actions
-from vla_ros.policy.vla_options import options_as
 
 TOKENS = 256
 """Ids of the vocabulary that are actions."""

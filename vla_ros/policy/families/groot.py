@@ -27,19 +27,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.declaration import Declaration, DeclarationError
+from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
+from vla_ros.policy.checkpoints.layouts import read_json
+from vla_ros.policy.checkpoints.lerobot_folder import ACTION, STATE, LeRobotFolder
+from vla_ros.policy.checkpoints.lerobot_values import LeRobotValues, lerobot_values
+from vla_ros.policy.checkpoints.vla_loading import at_its_paces
+from vla_ros.policy.checkpoints.vla_options import Dual, options_as
+from vla_ros.policy.checkpoints.weights import TensorFile
+from vla_ros.policy.families.groot_weights import load_groot_head
 from vla_ros.policy.first_look import FirstLook, checked_images
-from vla_ros.policy.groot_weights import load_groot_head
-from vla_ros.policy.layouts import read_json
-from vla_ros.policy.lerobot_folder import ACTION, STATE, LeRobotFolder
-from vla_ros.policy.lerobot_values import LeRobotValues, lerobot_values
 from vla_ros.policy.models.groot import GrootHead, GrootSizes
 from vla_ros.policy.models.groot_dit import Pair
 from vla_ros.policy.processors import ZeroPadding
 from vla_ros.policy.protocol import Policy, PolicyRequest, PolicySpec
-from vla_ros.policy.vla_loading import at_its_paces
-from vla_ros.policy.vla_options import Dual, options_as
-from vla_ros.policy.weights import TensorFile
 
 _PACK = "groot_pack_inputs_v3"
 _STEPS = {

@@ -21,35 +21,35 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vla_ros.policy.declaration import Declaration, DeclarationError
-from vla_ros.policy.first_look import FirstLook, checked_images, checked_state
-from vla_ros.policy.flow_policy import FlowProcessors
-from vla_ros.policy.layouts import CheckpointFolder, LayoutError, read_folder
-from vla_ros.policy.models.fast import FastTokenizer, from_paligemma_ids, load_fast, paligemma_ids
-from vla_ros.policy.models.linear import prepare
-from vla_ros.policy.models.paligemma import PaliGemmaSizes
-from vla_ros.policy.models.pi0_fast import DecodingError, Pi0Fast
-from vla_ros.policy.models.prefix_expert import PrefixInputs
-from vla_ros.policy.pi0_policy import GEMMA, SO400M, TOKENIZER, WORDS
-from vla_ros.policy.pi0_weights import (
+from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
+from vla_ros.policy.checkpoints.layouts import CheckpointFolder, LayoutError, read_folder
+from vla_ros.policy.checkpoints.vla_loading import (
+    load_weights,
+    make_processors,
+    make_spec,
+    setting,
+)
+from vla_ros.policy.checkpoints.vla_options import Pi0FastOptions, options_as
+from vla_ros.policy.checkpoints.weights import Part
+from vla_ros.policy.families.pi0 import GEMMA, SO400M, TOKENIZER, WORDS
+from vla_ros.policy.families.pi0_weights import (
     HEAD,
     LAST_NORM,
     TABLE,
     canonical,
     paligemma_parts,
 )
+from vla_ros.policy.first_look import FirstLook, checked_images, checked_state
+from vla_ros.policy.flow_policy import FlowProcessors
+from vla_ros.policy.models.fast import FastTokenizer, from_paligemma_ids, load_fast, paligemma_ids
+from vla_ros.policy.models.linear import prepare
+from vla_ros.policy.models.paligemma import PaliGemmaSizes
+from vla_ros.policy.models.pi0_fast import DecodingError, Pi0Fast
+from vla_ros.policy.models.prefix_expert import PrefixInputs
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import StatePrompt
 from vla_ros.policy.processors.tokens import TextTokenizer
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
-from vla_ros.policy.vla_loading import (
-    load_weights,
-    make_processors,
-    make_spec,
-    setting,
-)
-from vla_ros.policy.vla_options import Pi0FastOptions, options_as
-from vla_ros.policy.weights import Part
 
 _SPEECH = "Action: "
 _END = "|"

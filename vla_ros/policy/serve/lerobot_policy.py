@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.declaration import Declaration, declaration_of, read_declaration
+from vla_ros.policy.checkpoints.declaration import Declaration, declaration_of, read_declaration
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.policy.remote.blank import blank_request
 

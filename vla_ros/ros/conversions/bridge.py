@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from geometry_msgs.msg import Twist, TwistStamped
 from vla_ros_msgs.msg import BridgeStatus, OutputStatus
 
-from vla_ros.robot.commands import BridgeReport, StopReason
+from vla_ros.robot.command.commands import BridgeReport, StopReason
 from vla_ros.ros.conversions.commanded import MODES
 from vla_ros.ros.conversions.times import header, time_msg
 

@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 from vla_ros_msgs.msg import Commanded
 
-from vla_ros.robot.commands import CommandedSample, Mode
+from vla_ros.robot.command.commands import CommandedSample, Mode
 from vla_ros.ros.conversions.arrays import doubles, packed
 from vla_ros.ros.conversions.plan import run_id_from, uuid_msg
 from vla_ros.ros.conversions.times import header, ns_from

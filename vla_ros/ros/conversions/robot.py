@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vla_ros_msgs.msg import RobotSpecInfo
 
-from vla_ros.robot.spec import RobotSpec, spec_hash
+from vla_ros.robot.spec.robot import RobotSpec, spec_hash
 from vla_ros.spaces import SliceKind
 
 _KINDS: dict[SliceKind, int] = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vla_ros.robot.commander import Commander
-from vla_ros.robot.commands import Commands
-from vla_ros.robot.spec import OutputSpec, RobotSpec
-from vla_ros.robot.switching import wanted_of
+from vla_ros.robot.command.commander import Commander
+from vla_ros.robot.command.commands import Commands
+from vla_ros.robot.outputs.switching import wanted_of
+from vla_ros.robot.spec.robot import OutputSpec, RobotSpec
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.outputs.actions import ActionOutput
 from vla_ros.ros.outputs.controllers import ControllerSwitch

@@ -11,7 +11,7 @@ from rclpy.action import ActionClient
 from sensor_msgs.msg import JointState
 
 from vla_ros.motion import TrajectoryWindow
-from vla_ros.robot.spec import OutputSpec
+from vla_ros.robot.spec.robot import OutputSpec
 from vla_ros.ros.conversions.trajectory import trajectory_msg
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.outputs.goals import NewestGoal

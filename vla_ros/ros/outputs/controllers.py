@@ -9,7 +9,7 @@ from typing import Any
 
 from builtin_interfaces.msg import Duration
 
-from vla_ros.robot.switching import Wanted
+from vla_ros.robot.outputs.switching import Wanted
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.outputs.calls import Call
 from vla_ros.ros.outputs.installed import LIST, SWITCH, interface

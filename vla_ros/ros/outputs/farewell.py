@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from vla_ros.robot.commander import Commander
+from vla_ros.robot.command.commander import Commander
 from vla_ros.ros.clock import NodeClock
 from vla_ros.ros.outputs import Outputs
 

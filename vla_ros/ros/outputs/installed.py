@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from vla_ros.errors import VlaError
-from vla_ros.robot.spec import OutputSpec, RobotSpec
+from vla_ros.robot.spec.robot import OutputSpec, RobotSpec
 
 LIST = "controller_manager_msgs/srv/ListControllers"
 SWITCH = "controller_manager_msgs/srv/SwitchController"

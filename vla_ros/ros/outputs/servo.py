@@ -9,7 +9,7 @@ from typing import Any
 
 from std_srvs.srv import SetBool
 
-from vla_ros.robot.spec import OutputSpec
+from vla_ros.robot.spec.robot import OutputSpec
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.outputs.calls import Call
 from vla_ros.ros.outputs.installed import SERVO_TYPE, interface

@@ -9,7 +9,7 @@ from rclpy.duration import Duration
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from vla_ros.robot.spec import OutputSpec
+from vla_ros.robot.spec.robot import OutputSpec
 from vla_ros.ros.conversions.arrays import packed
 from vla_ros.ros.conversions.bridge import twist_msg, twist_stamped_msg
 from vla_ros.ros.conversions.times import header

@@ -1,0 +1,1 @@
+"""Folders of weights: layouts, declarations, statistics, strict loading."""

@@ -1,0 +1,1 @@
+"""Who commands the robot, what is executed, and when it stops."""

@@ -1,0 +1,113 @@
+"""Whether the bridge commands the robot, and from where it does.
+
+It takes the helm where the robot is measured to be, brakes where it lets go, and says nothing any
+more once nobody is in command and what it sent last has been played to its end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vla_ros.chunks import Refusal
+from vla_ros.motion import MotionRefused
+from vla_ros.robot.command.execution import Execution
+from vla_ros.robot.command.gate import Gate
+from vla_ros.robot.command.watchdogs import JointWatch, RestWatch
+from vla_ros.robot.spec.robot import RobotSpec
+
+
+class Helm:
+    """Takes command and lets go.
+
+    Args:
+        spec: The robot file.
+        gate: Whether anything may move.
+        execution: What moves.
+        joints: Where the robot is.
+
+    Attributes:
+        active: Whether positions are commanded, in motion or at rest.
+        released: Whether the robot is left to its own controllers once it rests.
+    """
+
+    def __init__(
+        self, spec: RobotSpec, gate: Gate, execution: Execution, joints: JointWatch
+    ) -> None:
+        self._gate = gate
+        self._execution = execution
+        self._joints = joints
+        self._rest = RestWatch(spec.rates.lookahead_ns)
+        self._arm_size = len(execution.arm.names)
+        self._max_moved = spec.max_tracking_error
+        self.active = False
+        self.released = False
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is commanded to move."""
+        return not self.active or self._execution.at_rest
+
+    def take(self, now_ns: int) -> None:
+        """Command from where the robot is, if everything allows it."""
+        measured = self._joints.position
+        self.active = measured is not None and not self._gate.closed
+        if measured is None or not self.active:
+            return
+        self.released = False
+        self._rest.restart()
+        self._joints.restart()
+        try:
+            self._execution.restart(measured[: self._arm_size], now_ns)
+        except MotionRefused as error:
+            self.active = False
+            self._gate.latch("motion", str(error))
+            return
+        for i, gripper in enumerate(self._execution.grippers, self._arm_size):
+            gripper.take_up(float(measured[i]), now_ns)
+
+    def take_back(self) -> None:
+        """Command again after a release; from the measured position where the arm was moved."""
+        measured, setpoint = self._joints.position, self._execution.setpoint
+        released, self.released = self.released, False
+        self._rest.restart()
+        if not (released and self.active) or measured is None or setpoint is None:
+            return
+        moved = np.abs(measured[: self._arm_size] - setpoint.position).max(initial=0.0)
+        if moved > self._max_moved and not self._gate.dry_run:
+            self.take(setpoint.t_ns)
+
+    def brake(self, now_ns: int) -> None:
+        """To rest within the limits, and hold."""
+        if self.active:
+            self._execution.stop(now_ns)
+
+    def clock_jump(self, now_ns: int) -> None:
+        """ROS time jumped: on a new time line."""
+        self._rest.restart()
+        if self.active:
+            self._execution.clock_jump(now_ns)
+
+    def note(self, now_ns: int) -> None:
+        """Take note of a tick; a robot that is somebody else's or disabled is left alone once it
+        rests.
+        """
+        self._rest.note(self._execution.at_rest, now_ns)
+        given_away = self._gate.external or not self._gate.enabled
+        if given_away and self.silent(now_ns):
+            self.active = False
+
+    def silent(self, now_ns: int) -> bool:
+        """Whether nobody is in command and the last window has been played to its end."""
+        return (self._gate.closed or self.released) and self._rest.over(now_ns)
+
+    def not_settled(self, steady_ns: int) -> Refusal | None:
+        """Why it cannot be taken from where the robot is now, if it cannot."""
+        if not self._joints.fresh(steady_ns):
+            return Refusal(
+                reason="no_state", text="no fresh joint state; check the robot driver first"
+            )
+        if not self.at_rest or not self._joints.settled():
+            return Refusal(
+                reason="not_settled", text="the robot still moves; wait until it rests, then retry"
+            )
+        return None

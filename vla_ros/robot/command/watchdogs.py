@@ -1,0 +1,312 @@
+"""Is everybody alive, and is the robot where it was sent? Ages are on steady time.
+
+ROS timers stop with /clock, so silence is measured on the steady clock. A lockstep simulation has
+no such thing as silence: there the caller passes simulated time as steady time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_ros.robot.command.commands import StopReason
+from vla_ros.spaces.turns import continued
+
+FloatArray = npt.NDArray[np.float64]
+Alarm = tuple[StopReason, str]
+
+SETTLE_SPAN_NS = 150_000_000
+SETTLE_RANGE = 0.01
+HISTORY_NS = 1_000_000_000
+
+
+class JointWatch:
+    """The measured joints: how old, how far from what was commanded, and whether they rest.
+
+    Args:
+        names: Joints to watch, in order.
+        checked: Which of them are held against the commanded positions (a gripper closing on an
+            object never arrives, so it is not). Shape (M,).
+        max_age_ns: Longest silence, steady time, in [ns].
+        max_error: Largest distance from the commanded position, in [rad] or [m].
+        turning: Which joints turn without end; they are counted on across the seam at pi. Shape
+            (M,).
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        checked: npt.NDArray[np.bool_],
+        max_age_ns: int,
+        max_error: float,
+        turning: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        self._turning = np.zeros(len(names), dtype=bool) if turning is None else turning
+        self._names = names
+        self._checked = checked
+        self._max_age_ns = max_age_ns
+        self._max_error = max_error
+        self._measured: deque[tuple[int, FloatArray]] = deque()
+        self._commanded: deque[tuple[int, FloatArray]] = deque()
+        self._steady_ns: int | None = None
+        self._refused = ""
+        self._alarm: Alarm | None = None
+
+    @property
+    def position(self) -> FloatArray | None:
+        """The latest measured position, if any. Shape (M,)."""
+        return self._measured[-1][1] if self._measured else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Joints being watched."""
+        return self._names
+
+    def push(self, stamp_ns: int, positions: Mapping[str, float], steady_ns: int) -> str | None:
+        """Take a joint state.
+
+        Returns:
+            None, or why it was not taken (in words); it then counts as silence.
+        """
+        missing = [name for name in self._names if name not in positions]
+        if missing:
+            self._refused = (
+                f"joint state lacks {', '.join(missing)}, got {', '.join(sorted(positions))}; "
+                "check the driver's joint names against the robot file"
+            )
+            return self._refused
+        values = np.array([positions[name] for name in self._names], dtype=np.float64)
+        if not np.isfinite(values).all():
+            bad = self._names[int(np.argmin(np.isfinite(values)))]
+            self._refused = f"joint state of {bad} is {positions[bad]}, expected a finite number"
+            return self._refused
+        if self._measured and stamp_ns <= self._measured[-1][0]:
+            self._refused = (
+                f"joint state stamped {stamp_ns} ns came after {self._measured[-1][0]} ns; "
+                "expected increasing stamps: is there a second publisher?"
+            )
+            return self._refused
+        if self._measured:
+            values = continued(values[None], self._turning, self._measured[-1][1])[0]
+        self._refused = ""
+        self._steady_ns = steady_ns
+        self._measured.append((stamp_ns, values))
+        while self._measured[0][0] < stamp_ns - HISTORY_NS:
+            self._measured.popleft()
+        self._compare(stamp_ns, values)
+        return None
+
+    def commanded(self, stamp_ns: int, position: FloatArray) -> None:
+        """Note what was commanded for an instant. Shape (checked.sum(),)."""
+        self._commanded.append((stamp_ns, position))
+        while self._commanded[0][0] < stamp_ns - HISTORY_NS:
+            self._commanded.popleft()
+
+    def restart(self) -> None:
+        """Forget what was commanded: a new motion starts from here."""
+        self._commanded.clear()
+        self._alarm = None
+
+    def clear(self) -> None:
+        """Forget every stamp; the next joint state starts anew."""
+        self.restart()
+        self._measured.clear()
+
+    def settled(self) -> bool:
+        """Whether the joints have been at rest over the last moments."""
+        if not self._measured:
+            return False
+        last_ns = self._measured[-1][0]
+        if last_ns - self._measured[0][0] < SETTLE_SPAN_NS:
+            return False
+        recent = [q for t, q in self._measured if t >= last_ns - SETTLE_SPAN_NS]
+        return bool((np.ptp(np.array(recent), axis=0) < SETTLE_RANGE).all())
+
+    def fresh(self, steady_ns: int) -> bool:
+        """Whether the latest joint state is young enough."""
+        return self._steady_ns is not None and steady_ns - self._steady_ns <= self._max_age_ns
+
+    def alarm(self, steady_ns: int, followed: bool) -> Alarm | None:
+        """Why to stop, if there is a reason.
+
+        Args:
+            steady_ns: Steady time, in [ns].
+            followed: Whether the robot is meant to be where it is commanded (not in a dry run).
+        """
+        if self._steady_ns is not None and not self.fresh(steady_ns):
+            age_s = (steady_ns - self._steady_ns) / 1e9
+            return (
+                "joint_state",
+                f"no joint state for {age_s:.3f} s, expected one every "
+                f"{self._max_age_ns / 1e9:.3f} s or sooner"
+                f"{'; the last one was refused: ' + self._refused if self._refused else ''}; "
+                "check the robot driver, then resume",
+            )
+        return self._alarm if followed else None
+
+    def _compare(self, stamp_ns: int, measured: FloatArray) -> None:
+        there = None
+        for t_ns, position in reversed(self._commanded):
+            if t_ns <= stamp_ns:
+                there = position
+                break
+        if there is None:
+            return
+        error = np.abs(measured[self._checked] - there)
+        self._alarm = None
+        worst = int(np.argmax(error)) if len(error) else 0
+        if len(error) and error[worst] > self._max_error:
+            name = [n for n, c in zip(self._names, self._checked, strict=True) if c][worst]
+            self._alarm = (
+                "tracking_error",
+                f"{name} is {error[worst]:.3f} away from where it was sent, expected at most "
+                f"{self._max_error:.3f}; look for a collision, a protective stop or another "
+                "commander, then resume",
+            )
+
+
+class PlanWatch:
+    """Do a run's plans keep coming? Armed by its first plan.
+
+    Args:
+        max_age_ns: How long after the end of the last plan the next may come, steady time, in [ns].
+    """
+
+    def __init__(self, max_age_ns: int) -> None:
+        self._max_age_ns = max_age_ns
+        self._due_steady_ns: int | None = None
+        self._refused = ""
+
+    def fed(self, left_ns: int, steady_ns: int) -> None:
+        """A plan that lasts ``left_ns`` more was accepted."""
+        self._due_steady_ns = steady_ns + max(0, left_ns) + self._max_age_ns
+        self._refused = ""
+
+    def refused(self, text: str) -> None:
+        """A plan was refused, in words; the stop that may come of it repeats them."""
+        self._refused = text
+
+    def off(self) -> None:
+        """No run, no expectation."""
+        self._due_steady_ns = None
+        self._refused = ""
+
+    def alarm(self, steady_ns: int) -> Alarm | None:
+        """Why to stop, if there is a reason."""
+        if self._due_steady_ns is None or steady_ns <= self._due_steady_ns:
+            return None
+        late_s = (steady_ns - self._due_steady_ns + self._max_age_ns) / 1e9
+        return (
+            "plan_stale",
+            f"the run's plan ended {late_s:.3f} s ago and no other came, expected one within "
+            f"{self._max_age_ns / 1e9:.3f} s"
+            f"{'; the last one was refused: ' + self._refused if self._refused else ''}; "
+            "check the policy and the cameras, then resume",
+        )
+
+
+class TickWatch:
+    """Does the bridge itself run as often as it should?
+
+    Args:
+        period_ns: One control period, in [ns].
+        covered_ns: How long the robot goes on by what it last heard, in [ns].
+
+    Attributes:
+        misses: Ticks that came more than half a period late.
+    """
+
+    def __init__(self, period_ns: int, covered_ns: int) -> None:
+        self._period_ns = period_ns
+        self._covered_ns = covered_ns
+        self._last_ns: int | None = None
+        self.misses = 0
+
+    @property
+    def last_ns(self) -> int:
+        """ROS time of the last tick, in [ns]; 0 before the first."""
+        return self._last_ns or 0
+
+    def forget(self) -> None:
+        """Time jumped: the next tick is the first."""
+        self._last_ns = None
+
+    def went_back(self, now_ns: int) -> bool:
+        """Whether time did not go on since the last tick."""
+        return self._last_ns is not None and now_ns <= self._last_ns
+
+    def tick(self, now_ns: int) -> Alarm | None:
+        """Take note of a tick.
+
+        Returns:
+            Why to stop, where the tick comes so late that the robot has braked by itself.
+        """
+        last_ns, self._last_ns = self._last_ns, now_ns
+        gap_ns = 0 if last_ns is None else now_ns - last_ns
+        if gap_ns > 1.5 * self._period_ns:
+            self.misses += 1
+        if gap_ns <= self._covered_ns:
+            return None
+        return (
+            "deadline",
+            f"the bridge did not run for {gap_ns / 1e9:.3f} s, expected every "
+            f"{self._period_ns / 1e9:.3f} s: the robot has braked by itself; free the computer, "
+            "then resume",
+        )
+
+
+class RestWatch:
+    """Since when does the robot rest?
+
+    Args:
+        linger_ns: How long after coming to rest the last trajectory has been played, in [ns].
+    """
+
+    def __init__(self, linger_ns: int) -> None:
+        self._linger_ns = linger_ns
+        self._since_ns: int | None = None
+
+    def restart(self) -> None:
+        """It is about to move."""
+        self._since_ns = None
+
+    def note(self, at_rest: bool, now_ns: int) -> None:
+        """Take note of a tick."""
+        if not at_rest:
+            self._since_ns = None
+        elif self._since_ns is None:
+            self._since_ns = now_ns
+
+    def over(self, now_ns: int) -> bool:
+        """Whether it has rested for so long that nothing more need be sent."""
+        return self._since_ns is not None and now_ns - self._since_ns > self._linger_ns
+
+
+class ClockWatch:
+    """Does ROS time go on? Timers on ROS time stand still with it, so it is asked on steady time.
+
+    Args:
+        max_silence_ns: Longest steady time without a tick, in [ns].
+    """
+
+    def __init__(self, max_silence_ns: int) -> None:
+        self._max_silence_ns = max_silence_ns
+        self._last_ns: int | None = None
+
+    def tick(self, steady_ns: int) -> None:
+        """ROS time went on."""
+        self._last_ns = steady_ns
+
+    def alarm(self, steady_ns: int) -> Alarm | None:
+        """Why to stop, if there is a reason."""
+        silence_ns = 0 if self._last_ns is None else steady_ns - self._last_ns
+        if silence_ns <= self._max_silence_ns:
+            return None
+        return (
+            "clock",
+            f"ROS time stood still for {silence_ns / 1e9:.3f} s, expected at most "
+            f"{self._max_silence_ns / 1e9:.3f} s; check who publishes /clock, then resume",
+        )

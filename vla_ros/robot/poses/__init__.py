@@ -1,0 +1,1 @@
+"""Links instead of joints: kinematics both ways, plans of poses, the workspace."""

@@ -1,0 +1,1 @@
+"""The robot file: what may be written in it, read and checked."""
