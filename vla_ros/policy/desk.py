@@ -86,6 +86,7 @@ class Patience:
         bridge_ns: For the bridge's next status.
         first_ns: For the first observation, before a goal starts.
         observation_ns: For the next observation.
+        client_ns: For somebody to listen to the goal's feedback.
         run_ns: Time limit of a goal that names none.
     """
 
@@ -93,6 +94,7 @@ class Patience:
     bridge_ns: int = 2_000_000_000
     first_ns: int = 30_000_000_000
     observation_ns: int = 5_000_000_000
+    client_ns: int = 3_000_000_000
     run_ns: int = 60_000_000_000
 
 
@@ -115,6 +117,7 @@ class RunDesk:
         self._bridge: BridgeView | None = None
         self._bridge_heard_ns = 0
         self._observed_ns: int | None = None
+        self._listened_ns = 0
         self._current: _Current | None = None
         self._events: list[RunStarted | RunEnded] = []
 
@@ -186,6 +189,13 @@ class RunDesk:
     def observed(self, steady_ns: int) -> None:
         """An observation came."""
         self._observed_ns = steady_ns
+
+    def client(self, listens: bool, now_ns: int, steady_ns: int) -> None:
+        """Whether anybody listens to the feedback; a goal whose client is gone ends STOPPED."""
+        if listens or self._current is None:
+            self._listened_ns = steady_ns
+        elif steady_ns - self._listened_ns > self._patience.client_ns:
+            self._end("STOPPED", "the client that asked for it is gone", now_ns)
 
     def fault(self, text: str, now_ns: int) -> None:
         """The policy failed in the middle of a run."""

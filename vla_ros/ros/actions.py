@@ -8,6 +8,7 @@ CANCELED as canceled where the client asked for it, everything else as aborted; 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
@@ -54,9 +55,14 @@ class GoalServer:
         self._open: dict[bytes, tuple[ServerGoalHandle, Future]] = {}
         self._unanswered = 0
         node.before_leaving(lambda: self._unanswered == 0)
+        self._listeners = partial(node.count_subscribers, f"{name}/_action/feedback")
         self._server = ActionServer(
             node, action, name, self._execute, cancel_callback=self._cancelled
         )
+
+    def listened(self) -> bool:
+        """Whether any client is there; one that died counts until DDS gives it up (20 s)."""
+        return self._listeners() > 0
 
     def feedback(self, goal_id: bytes, feedback: Any) -> None:
         """Publishes feedback of an open goal."""

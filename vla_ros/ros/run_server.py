@@ -69,7 +69,9 @@ class RunServer:
         self._flush()
 
     def feedback(self) -> None:
-        """A sign of life for the goal in hand, also while it waits to start."""
+        """A sign of life for the goal in hand, also while it waits; it ends if nobody hears it."""
+        self._desk.client(self._goals.listened(), self._clock.now_ns(), self._clock.alive_ns())
+        self._flush()
         goal, runner = self._desk.current, self._runner
         if goal is None:
             return

@@ -228,3 +228,25 @@ def test_a_fault_of_the_policy_fails_the_run_and_the_next_goal_may_start(desk: R
     desk.request(goal(2), S, 0)
     (event,) = desk.events()
     assert isinstance(event, RunStarted)
+
+
+def test_a_goal_whose_client_is_gone_ends_after_some_patience(desk: RunDesk) -> None:
+    desk.client(False, 0, 9 * S)  # nobody asks for anything: nobody need listen
+    desk.request(goal(1), 10 * S, 10 * S)
+    desk.events()
+    desk.client(False, 12 * S, 12 * S)
+    assert not desk.events()
+    desk.client(False, 13 * S, 13 * S)
+    end = only_end(desk)
+    assert end.outcome == "STOPPED"
+    assert "client" in end.message
+
+
+def test_a_goal_whose_client_is_found_late_goes_on(desk: RunDesk) -> None:
+    desk.request(goal(1), 10 * S, 10 * S)
+    desk.client(True, 11 * S, 11 * S)
+    desk.events()
+    desk.client(False, 13 * S, 13 * S)
+    desk.client(True, 14 * S, 14 * S)
+    desk.client(False, 17 * S, 17 * S)
+    assert not desk.events()
