@@ -11,10 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from rclpy.action import ActionClient
 from running_graph import RunningGraph, running_graph
 from std_srvs.srv import Trigger
-from vla_ros_msgs.action import RunPolicy
 from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, Outcome
 
 from vla_ros.robot.load import robot_path
@@ -143,15 +141,3 @@ def test_a_chunk_that_must_not_move_the_robot_is_refused_whole_and_the_run_goes_
     goal.cancel()
     assert goal.result().outcome == Outcome.CANCELED
     graph.wait(graph.resting, "the arm to rest")
-
-
-def test_a_killed_planner_ends_the_run_that_nobody_waits_for_any_more(graph: RunningGraph) -> None:
-    graph.run_client.destroy()  # it listens, too
-    goal = graph.task(GREEN)
-    goal.wait(graph.moving, "the arm to move")
-    run = graph.commanded[-1].run_id
-    graph.kill("task_planner")
-    graph.wait(lambda: graph.commanded[-1].run_id != run, "the run to end")
-    graph.wait(graph.resting, "the arm to rest")
-    graph.run_client = ActionClient(graph.node, RunPolicy, "run_policy")
-    assert any(m.run_id == run and m.outcome == Outcome.STOPPED for m in graph.runs)
