@@ -320,3 +320,31 @@ def test_an_option_of_another_family_is_refused(name, option, tmp_path):
     declared = yaml.safe_load((folder / "vla.yaml").read_text())
     edit_yaml(folder, options={**declared["options"], **option})
     assert f"options: {next(iter(option))}" in refusal(folder)
+
+
+def test_reusing_unchanged_images_changes_no_chunk(folder):
+    plain = load_policy(str(folder))
+    edit_yaml(
+        folder,
+        options={
+            **yaml.safe_load((folder / "vla.yaml").read_text())["options"],
+            "reuse_images": True,
+        },
+    )
+    reusing = load_policy(str(folder))
+    for seed in (1, 1, 2):
+        request = request_for(plain.spec, seed)
+        np.testing.assert_allclose(reusing.infer(request), plain.infer(request), atol=1e-6)
+
+
+def test_a_recorded_computation_and_reused_images_exclude_each_other(folder):
+    edit_yaml(
+        folder,
+        options={
+            **yaml.safe_load((folder / "vla.yaml").read_text())["options"],
+            "reuse_images": True,
+            "cuda_graphs": True,
+        },
+    )
+    with pytest.raises(VlaError, match="not both"):
+        load_policy(str(folder))

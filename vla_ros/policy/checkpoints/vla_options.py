@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
 
@@ -77,12 +77,23 @@ class FlowOptions(VlaOptions):
         dual: Images and words are read more rarely than it acts; None: each chunk is of one
             observation.
         cuda_graphs: On a GPU, record a chunk's computation once and repeat it.
+        reuse_images: Do not encode images again that have not changed since the chunk before.
     """
 
     cuda_graphs: bool = False
+    reuse_images: bool = False
     num_steps: int | None = Field(default=None, ge=1)
     advantage: Advantage | None = None
     dual: Dual | None = None
+
+    @model_validator(mode="after")
+    def _repeats_or_decides(self) -> FlowOptions:
+        if self.cuda_graphs and self.reuse_images:
+            raise ValueError(
+                "a recorded computation cannot leave images out: cuda_graphs or "
+                "reuse_images, not both"
+            )
+        return self
 
 
 class Pi0Options(FlowOptions):

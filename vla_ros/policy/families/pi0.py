@@ -22,6 +22,7 @@ from vla_ros.policy.flow_policy import FlowPolicy
 from vla_ros.policy.models.gated import GatedSizes
 from vla_ros.policy.models.pi0 import Pi0, Pi0Sizes
 from vla_ros.policy.models.siglip import SiglipSizes
+from vla_ros.policy.models.unchanged_images import reuse_unchanged
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import LinePrompt, StatePrompt
 from vla_ros.policy.protocol import Policy
@@ -118,6 +119,8 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
         longest=int(setting(files, "tokenizer_max_length", default=200 if adaptive else 48)),
     )
     steps = options.num_steps or int(setting(files, "num_inference_steps", "num_steps", default=10))
+    if options.reuse_images:
+        reuse_unchanged(network.vision)
     flow = FlowPolicy(
         spec,
         network,

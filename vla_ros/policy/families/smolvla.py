@@ -20,6 +20,7 @@ from vla_ros.policy.flow_policy import FlowPolicy
 from vla_ros.policy.models.gated import GatedSizes
 from vla_ros.policy.models.siglip import SiglipSizes
 from vla_ros.policy.models.smolvla import SmolVla, SmolVlaSizes
+from vla_ros.policy.models.unchanged_images import reuse_unchanged
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import LinePrompt
 from vla_ros.policy.protocol import Policy
@@ -138,6 +139,8 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
         longest=int(setting(files, "tokenizer_max_length", default=48)),
     )
     steps = options.num_steps or int(setting(files, "num_steps", default=10))
+    if options.reuse_images:
+        reuse_unchanged(network.vision)
     flow = FlowPolicy(
         spec,
         network,
