@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.speed.case import Case
-from vla_ros.policy import pi0_policy, smolvla_policy
 from vla_ros.policy.checkpoints.weights import Part
+from vla_ros.policy.families import pi0, smolvla
 from vla_ros.policy.families.pi0_weights import pi0_parts
 from vla_ros.policy.families.smolvla_weights import smolvla_parts
 from vla_ros.policy.models.pi0 import Pi0, Pi0Sizes
@@ -34,24 +34,24 @@ def network_of(case: Case) -> tuple[PrefixExpert[Any], dict[str, Part]]:
     expert: dict[str, Any] = {"layers": case.language_layers}
     if case.family == "pi0":
         sizes = Pi0Sizes(
-            vision=replace(pi0_policy.SO400M, layers=case.vision_layers),
-            language=replace(pi0_policy.GEMMA["gemma_2b"], layers=case.language_layers),
-            expert=replace(pi0_policy.GEMMA["gemma_300m"], layers=case.language_layers),
-            words=pi0_policy.WORDS,
+            vision=replace(pi0.SO400M, layers=case.vision_layers),
+            language=replace(pi0.GEMMA["gemma_2b"], layers=case.language_layers),
+            expert=replace(pi0.GEMMA["gemma_300m"], layers=case.language_layers),
+            words=pi0.WORDS,
             state_dim=32,
             action_dim=32,
             horizon=50,
             adaptive=False,
         )
         return Pi0(sizes), pi0_parts(sizes, set())
-    language = replace(smolvla_policy.LANGUAGE, layers=case.language_layers)
+    language = replace(smolvla.LANGUAGE, layers=case.language_layers)
     small = SmolVlaSizes(
-        vision=replace(smolvla_policy.VISION, layers=case.vision_layers),
+        vision=replace(smolvla.VISION, layers=case.vision_layers),
         fold=4,
         language=language,
         expert=replace(language, width=720, hidden=2048, **expert),
         self_every=2,
-        words=smolvla_policy.WORDS,
+        words=smolvla.WORDS,
         state_dim=32,
         action_dim=32,
         horizon=50,
