@@ -61,6 +61,7 @@ def test_a_chunk_of_poses_leads_the_arm_and_one_out_of_reach_is_refused_in_words
             last = joints[-1]
             return np.array([last.position[list(last.name).index(joint)] for joint in ARM])
 
+        on.wait(lambda: bool(status and joints), "the bridge's status and the joints")
         on.wait(lambda: chunks.get_subscription_count() > 0, "the bridge to listen")
         run_id, epoch = uuid.uuid4().bytes, status[-1].epoch
         runs.publish(
