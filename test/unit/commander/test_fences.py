@@ -210,6 +210,7 @@ class Fences(RuleBasedStateMachine):
             self.commander.take_over("teleop", 10**9, self.now, self.steady)
             self.tick(20)
             self.commander.give_back("teleop", self.now)
+            self.gripper = None  # where the other owner left it is where it goes on from
         elif trouble == "restart bridge":
             self.restart_bridge()
         elif trouble == "restart policy":

@@ -89,6 +89,7 @@ def dataset(folder: Path, version: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 def test_a_dataset_tells_how_old_its_pictures_are(
     version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -102,6 +103,7 @@ def test_a_dataset_tells_how_old_its_pictures_are(
     assert f"image_latency_s: {{{CAMERA}: {found.latency_ns * 1e-9:.4f}}}" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 def test_each_episode_has_its_rows_and_its_own_frames(version: str, tmp_path: Path) -> None:
     read = LeRobotDataset(dataset(tmp_path / "set", version))
