@@ -22,6 +22,8 @@ from serving import Small, request_with
 from vla_ros.errors import VlaError
 from vla_ros.policy.remote import RemoteError, ServedPolicy
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 0.6
 SLACK_S = 3.0
 """A loaded computer may take this long more; a hang takes for ever."""

@@ -10,6 +10,8 @@ import pytest
 from vla_ros.spaces.images import small_grey
 from vla_ros.sync.latency import Latency, LatencyError, estimate_latency
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 36.0
 START_NS = 1_700_000_000 * 10**9
 SEEDS = range(4)

@@ -66,6 +66,7 @@ def test_shifts_move_the_picture_by_whole_pixels() -> None:
     assert found == {dy * 6 + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
 
 
+@pytest.mark.slow
 def test_every_loss_falls_and_every_weight_learns(tmp_path: Path) -> None:
     maker = make(tmp_path)
     torch.manual_seed(0)
