@@ -11,7 +11,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vla_ros.errors import VlaError
+from vla_ros.errors import VlaError, mistakes
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -155,8 +155,4 @@ def load_vocabulary(path: Path) -> Vocabulary:
     except yaml.YAMLError as error:
         raise TaskFileError(f"task file {path} is no YAML: {error}") from error
     except ValidationError as error:
-        parts = [
-            f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise TaskFileError(f"task file {path}: {'; '.join(parts)}") from error
+        raise TaskFileError(f"task file {path}: {mistakes(error)}") from error

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vla_ros.errors import VlaError
+from vla_ros.errors import VlaError, mistakes
 from vla_ros.spaces.time_contract import TimeContract
 
 FILE_NAME = "vla.yaml"
@@ -114,11 +114,7 @@ def read_declaration(path: Path) -> Declaration:
     except yaml.YAMLError as error:
         raise DeclarationError(f"'{path}': {error}") from error
     except ValidationError as error:
-        parts = [
-            f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise DeclarationError(f"'{path}': {'; '.join(parts)}") from error
+        raise DeclarationError(f"'{path}': {mistakes(error)}") from error
 
 
 def declaration_of(folder: Path) -> Declaration:

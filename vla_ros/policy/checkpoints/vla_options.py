@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from vla_ros.errors import mistakes
 from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -143,7 +144,4 @@ def options_as(kind: type[Options], declaration: Declaration) -> Options:
     try:
         return kind.model_validate(declaration.options)
     except ValidationError as error:
-        parts = [
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-        ]
-        raise DeclarationError(f"options: {'; '.join(parts)}") from error
+        raise DeclarationError(f"options: {mistakes(error, whole='together')}") from error

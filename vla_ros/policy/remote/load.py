@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from vla_ros.errors import mistakes
 from vla_ros.policy.protocol import Policy, PolicySpec
 from vla_ros.policy.remote.errors import RemoteError
 from vla_ros.policy.remote.files import (
@@ -82,11 +83,7 @@ def _said(path: Path) -> Iterator[None]:
     except (yaml.YAMLError, TimeContractError) as error:
         raise RemoteError(f"policy file {path}: {error}") from error
     except ValidationError as error:
-        parts = [
-            f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise RemoteError(f"policy file {path}: {'; '.join(parts)}") from error
+        raise RemoteError(f"policy file {path}: {mistakes(error)}") from error
 
 
 def _read(path: Path) -> ServerFile:
