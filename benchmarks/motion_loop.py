@@ -10,6 +10,7 @@ holds on to the plan before depends on it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -141,7 +142,7 @@ class Trace:
     fault: str = ""
 
 
-class Loop:
+class Loop(ABC):
     """Robot, controller and policy in simulated time; a subclass says what is in between."""
 
     def __init__(self, reference: Reference, latency_s: float, seed: int) -> None:
@@ -155,9 +156,9 @@ class Loop:
         self.answers_s: list[float] = []
         self.knows_after_ns = 1 << 62
 
+    @abstractmethod
     def work(self, now_ns: int, observation: Observation | None) -> None:
         """One control tick."""
-        raise NotImplementedError
 
     def run(self, seconds: float) -> Trace:
         """The whole loop."""
