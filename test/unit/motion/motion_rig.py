@@ -6,17 +6,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from vla_ros.motion import JointMotion, MotionLimits, MotionRefused, Setpoint, TrajectoryWindow
 
 MS = 1_000_000
 PERIOD_NS = 10 * MS
 TOLERANCE = 1e-4  # relative, of each limit; floating point and the solver, nothing else
+BETWEEN = 2.0  # jerk between two control ticks, where one quintic stands for a switch of the jerk
+SEARCHING = settings.get_current_profile_name() == "search"
 # Of a property, the first round of examples is run always, all of them by `make test`.
 rounds = pytest.mark.parametrize(
-    "again", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2, 3))]
+    "again", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2, 3) if not SEARCHING)]
 )
-BETWEEN = 2.0  # jerk between two control ticks, where one quintic stands for a switch of the jerk
+
+
+def examples(usual: int) -> int:
+    """Of a property: the usual number, or that of ``--hypothesis-profile=search``."""
+    return settings.default.max_examples if SEARCHING else usual
 
 
 def arm_limits(joints: int = 6, *, jerk: float = 150.0, reach: float = 3.0) -> MotionLimits:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from motion_rig import MS, Rig, arm_limits
+from motion_rig import MS, Rig, arm_limits, examples
 
 from vla_ros.motion import MotionLimits, MotionRefused
 
@@ -139,21 +139,21 @@ any_limits = st.builds(
 noises = st.sampled_from([0.0, 0.003])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(sequences, noises)
 def test_any_sequence_of_requests_stays_inside_all_limits(actions, noise) -> None:
     play(actions, smoothing_noise_rad=noise)
 
 
 @pytest.mark.slow
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(600), deadline=None, suppress_health_check=list(HealthCheck))
 @given(sequences, noises)
 def test_any_of_many_sequences_of_requests_stays_inside_all_limits(actions, noise) -> None:
     play(actions, smoothing_noise_rad=noise)
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(sequences, noises, any_limits)
 def test_any_sequence_of_requests_stays_inside_any_limits(actions, noise, limits) -> None:
     play(actions, limits, smoothing_noise_rad=noise)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from motion_rig import MS, Rig, arm_limits, rounds
+from motion_rig import MS, Rig, arm_limits, examples, rounds
 
 LIMITS = arm_limits(3)
 SHORT = [Phase.explicit, Phase.reuse, Phase.generate]  # shrinking a motion says nothing
@@ -52,7 +52,7 @@ def between_rows(motion, dt_ms: float) -> float:
 
 
 @rounds
-@settings(max_examples=5, deadline=None, phases=SHORT)
+@settings(max_examples=examples(5), deadline=None, phases=SHORT)
 @given(
     st.integers(0, 10_000),
     st.sampled_from([(20, 50, 200, 100), (20, 50, 100, 60), (10, 80, 250, 200)]),
@@ -84,7 +84,7 @@ def test_feasible_overlapping_plans_pass_unchanged_and_in_time(
 
 
 @rounds
-@settings(max_examples=5, deadline=None, phases=SHORT)
+@settings(max_examples=examples(5), deadline=None, phases=SHORT)
 @given(st.integers(0, 10_000), st.sampled_from([10, 20, 50, 70]))
 def test_one_feasible_plan_passes_each_of_its_rows_when_due(again, seed, dt_ms) -> None:
     motion = feasible_motion(seed)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_rig import arm_limits
+from motion_rig import arm_limits, examples
 
 from vla_ros.motion.curve import Curve, bend_inside
 from vla_ros.motion.guard import stop_extent, stoppable, violation
@@ -43,7 +43,7 @@ def test_smoothing_takes_the_noise_out_of_the_acceleration(noise, acceleration) 
 
 
 @given(st.integers(0, 1000), st.integers(4, 60), st.sampled_from([0.001, 0.01]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_smoothing_never_moves_a_row_further_than_it_says(seed, count, noise) -> None:
     rows = np.cumsum(np.random.default_rng(seed).normal(0.0, 0.05, (count, 3)), axis=0)
     smoothed = smooth(rows, 0.05, noise, np.full(3, 150.0))
@@ -100,7 +100,7 @@ def test_a_fade_starts_with_the_offset_and_ends_with_nothing(p, v, a, j) -> None
     assert np.allclose(np.diff(out[1]) / 1e-4, 0.5 * (out[2, 1:] + out[2, :-1]), atol=1e-1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(unit, unit)
 def test_the_extent_of_a_stop_is_that_of_ruckigs_stop(v, a) -> None:
     state = np.array([[0.3], [2.5 * v], [12.0 * a]])

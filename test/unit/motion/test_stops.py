@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_rig import MS, Rig, arm_limits, rounds
+from motion_rig import MS, Rig, arm_limits, examples, rounds
 from ruckig import ControlInterface, InputParameter, Ruckig, Trajectory
 
 from vla_ros.motion import MotionRefused
@@ -38,7 +38,7 @@ def optimal_stop_s(state: np.ndarray) -> float:
 
 
 @rounds
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(st.floats(0.1, 1.5))
 def test_a_stop_takes_as_long_as_the_limits_allow_and_a_tick(again, after_s) -> None:
     rig = moving(after_s)
@@ -117,7 +117,7 @@ def test_a_plan_that_ends_at_rest_ends_at_its_last_row() -> None:
 
 
 @rounds
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(
     st.tuples(st.floats(-3.0, 3.0), st.floats(-3.0, 3.0)), st.floats(0.05, 1.0), st.floats(0.0, 1.4)
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_rig import Rig, arm_limits, rounds
+from motion_rig import Rig, arm_limits, examples, rounds
 
 LIMITS = arm_limits(3, jerk=300.0)
 
@@ -28,7 +28,7 @@ def distance_to_path(points: np.ndarray, path: np.ndarray) -> float:
 
 
 @rounds
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(st.integers(0, 10_000), st.floats(1.0, 6.0))
 def test_scaling_keeps_the_path_of_the_group(again, seed, speed) -> None:
     rows = too_fast(seed, speed)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_rig import MS, Rig, arm_limits
+from motion_rig import MS, Rig, arm_limits, examples
 
 from vla_ros.motion import MotionLimits
 from vla_ros.spaces.turns import TURN, continued, wrapped
@@ -65,7 +65,7 @@ def test_a_limited_joint_goes_the_long_way_that_its_rows_say() -> None:
     rig.check()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.floats(-3.0, 3.0), min_size=1, max_size=20),
     st.integers(-3, 3),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_rig import rounds
+from motion_rig import examples, rounds
 
 from vla_ros.motion import MotionRefused, VelocityMotion
 
@@ -28,7 +28,7 @@ def run(motion: VelocityMotion, begin_ms: int, end_ms: int) -> np.ndarray:
 
 
 @rounds
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-1.0, 1.0), st.floats(-2.0, 2.0)), min_size=1, max_size=20),
     st.sampled_from([7, 20, 33, 50]),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motion_rig import MS, Rig, arm_limits, jtc_samples, rounds
+from motion_rig import MS, Rig, arm_limits, examples, jtc_samples, rounds
 
 LIMITS = arm_limits(3)
 
@@ -26,7 +26,7 @@ def busy(seed: int, seconds: float) -> Rig:
 
 
 @rounds
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.integers(0, 500), st.floats(0.02, 1.5), st.integers(0, 9_999_999))
 def test_a_window_starts_before_now_reaches_past_the_lookahead_and_ends_at_rest(
     again, seed, seconds, phase_ns
@@ -44,7 +44,7 @@ def test_a_window_starts_before_now_reaches_past_the_lookahead_and_ends_at_rest(
 
 
 @rounds
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(st.integers(0, 500), st.floats(0.1, 1.5), st.sampled_from(["on", "stop", "go_to"]))
 def test_what_a_controller_makes_of_a_window_obeys_the_limits(again, seed, seconds, then) -> None:
     rig = busy(seed, seconds)
@@ -65,7 +65,7 @@ def test_what_a_controller_makes_of_a_window_obeys_the_limits(again, seed, secon
 
 
 @rounds
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(st.integers(0, 500), st.floats(0.1, 1.5))
 def test_a_controller_on_the_window_commands_the_setpoints(again, seed, seconds) -> None:
     rig = busy(seed, seconds)
@@ -81,7 +81,7 @@ def test_a_controller_on_the_window_commands_the_setpoints(again, seed, seconds)
 
 
 @rounds
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(st.integers(0, 500), st.floats(0.1, 1.5), st.integers(1, 24))
 def test_windows_agree_where_they_overlap(again, seed, seconds, later) -> None:
     rig = busy(seed, seconds)
