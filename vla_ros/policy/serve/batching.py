@@ -116,7 +116,7 @@ class Batcher:
         self._threads = policy.parallel if isinstance(policy, ParallelPolicy) else 1
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="policy")
         self._open: set[asyncio.Future[Answer]] = set()
-        self._began: set[float] = set()
+        self._began: list[float] = []
 
     def busy_s(self) -> float:
         """How long the policy has worked on the oldest batch in hand, in [s]; 0 when it rests."""
@@ -167,7 +167,7 @@ class Batcher:
 
     async def _work(self, batch: list[_Waiting]) -> None:
         began = time.monotonic()
-        self._began.add(began)
+        self._began.append(began)
         results = await self.call(lambda: answer_all(self._policy, [w.request for w in batch]))
         self._began.remove(began)
         infer_s = time.monotonic() - began
