@@ -12,11 +12,13 @@ from std_srvs.srv import Trigger
 from vla_ros_msgs.msg import Observation as ObservationMsg
 
 from vla_ros.policy.contract import contract_of
+from vla_ros.robot.command.joints import JointsError
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.senses.observer import Observer
 from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.ros.conversions.observation import observation_msg
 from vla_ros.ros.diagnostics import Diagnostics
+from vla_ros.ros.joint_check import check_joints
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.observation_inputs import ObservationInputs, topics_of
 from vla_ros.ros.parameters import NodeParameters, parameter
@@ -38,6 +40,10 @@ class Parameters(NodeParameters):
     policy: str = parameter(
         "expert", "whose time contract the observations keep; as the policy node's parameter"
     )
+    joints_wait_s: float = parameter(
+        2.0, "how long configuring waits for a joint state to look for the joints in; 0: not at "
+        "all, nor in lockstep, where time stands still until then", unit="s", minimum=0.0
+    )  # fmt: skip
 
 
 class ObservationSync(VlaNode[Parameters]):
@@ -47,17 +53,18 @@ class ObservationSync(VlaNode[Parameters]):
         super().__init__("observation_sync", Parameters)
 
     def configure(self) -> None:
-        """Reads the robot file, makes the topics."""
+        """Reads the robot file, makes the topics; refuses joint states without its joints."""
         self._spec = load_robot(self.parameters.robot)
         self._hash = spec_hash(self._spec)
         self._frames = {camera.key: camera.frame_id for camera in self._spec.cameras}
         contract = contract_of(self.parameters.policy, self._spec.camera_keys)
         self._observer = Observer(self._spec, contract)
+        self._diagnostics = Diagnostics(self)
+        self._check_joints()
         self._output = self.publisher(ObservationMsg, "observation", "observation", counted=True)
         self._inputs = ObservationInputs(self, self._spec, self._observer, self._arrived)
         self._stop = self.create_client(Trigger, "control_bridge/stop")
         self.on_release(lambda: self.destroy_client(self._stop))
-        self._diagnostics = Diagnostics(self)
         self._refusals = 0
         self._stopped_ns = 0
         self.every_steady(TOPICS_PERIOD_S, self._look_at_topics)
@@ -72,6 +79,15 @@ class ObservationSync(VlaNode[Parameters]):
     def deactivate(self) -> None:
         """Says so."""
         self._diagnostics.set("stale", "inactive")
+
+    def _check_joints(self) -> None:
+        if self.parameters.lockstep:
+            return
+        try:
+            check_joints(self, self._spec.state, self.parameters.joints_wait_s)
+        except JointsError as error:
+            self._diagnostics.last_words(str(error))
+            raise
 
     def _on_jump(self, jump_ns: int) -> None:
         self._inputs.forget()

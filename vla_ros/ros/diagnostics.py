@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.duration import Duration
 
 from vla_ros.ros.conversions.times import header
 
@@ -22,6 +24,8 @@ _LEVELS: dict[Level, bytes] = {
 }
 _PERIOD_S = 1.0
 _WINDOW_NS = 3_000_000_000
+_LAST_WORDS_S = 0.5
+_LISTENER_POLL_S = 0.02
 
 
 class Rate:
@@ -77,6 +81,15 @@ class Diagnostics:
         self._level, self._words = level, words
         if changed:
             self.publish()
+
+    def last_words(self, words: str) -> None:
+        """Why the node gives up, to whoever listens; returns when they have it, or soon."""
+        self._level, self._words = "error", words
+        end_s = time.monotonic() + _LAST_WORDS_S
+        while not self._publisher.get_subscription_count() and time.monotonic() < end_s:
+            time.sleep(_LISTENER_POLL_S)  # a publisher that is new is not known to them yet
+        self.publish()
+        self._publisher.wait_for_all_acked(Duration(seconds=_LAST_WORDS_S))
 
     def event(self, stream: str, age_ns: int = 0) -> None:
         """Counts one message of a stream, for its rate and age."""

@@ -220,6 +220,7 @@ class VlaNode(LifecycleNode, Generic[P]):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See ``configure``."""
+        self.failure = ""
         return self._transition("configure", self.configure, undo=self._free_all)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -230,7 +231,7 @@ class VlaNode(LifecycleNode, Generic[P]):
             if self._participant is not None:
                 self._participant.start()
 
-        self.active = True
+        self.active, self.failure = True, ""
         return self._transition("activate", work, undo=self._free_active)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -145,6 +145,7 @@ def test_a_failed_transition_says_why_frees_everything_and_can_be_tried_again(pr
     assert entities(probe) == before
     probe.fails_at = ""
     assert getattr(probe, f"trigger_{state}")() == SUCCESS
+    assert not probe.failure
 
 
 def test_the_executor_delivers_messages_timers_and_coroutine_services(probe, executor):
