@@ -16,12 +16,13 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.first_look import FirstLook, checked_images, checked_state
+from vla_ros.policy.first_look import checked_images, checked_state
 from vla_ros.policy.guidance import flow_guidance, joint_guidance
 from vla_ros.policy.models.flow import FlowGuidance
 from vla_ros.policy.models.linear import prepare
 from vla_ros.policy.models.prefix_expert import Prefix, PrefixExpert, PrefixInputs, Scene
 from vla_ros.policy.models.recorded import Recorded
+from vla_ros.policy.network_policy import NetworkPolicy
 from vla_ros.policy.processors import Normaliser, RelativeActions, ZeroPadding
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import Prompt
@@ -131,7 +132,7 @@ def words_in_steps(inputs: PrefixInputs, step: int = 16) -> PrefixInputs:
     )
 
 
-class FlowPolicy:
+class FlowPolicy(NetworkPolicy[PrefixExpert[Any]]):
     """Answers observations with chunks.
 
     Args:
@@ -158,19 +159,11 @@ class FlowPolicy:
             raise FlowPolicyError(f"num_steps: expected 1 or more, got {num_steps}")
         if threads is not None:
             torch.set_num_threads(threads)
-        self._spec = spec
-        self._model = model
+        super().__init__(spec, model)
         self._processors = processors
         self._schedule = model.schedule(num_steps)
-        self._device = torch.device("cpu")
         self._cuda_graphs = cuda_graphs
         self._recorded: Recorded | None = None
-        self._first = FirstLook(spec.state_names)
-
-    @property
-    def spec(self) -> PolicySpec:
-        """What it needs and gives."""
-        return self._spec
 
     @property
     def state_in_words(self) -> bool:
@@ -183,9 +176,8 @@ class FlowPolicy:
         return MAX_BATCH
 
     def to(self, device: torch.device) -> None:
-        """Compute there from now on. Noise is drawn on the CPU, so seeds mean the same anywhere."""
-        self._device = device
-        self._model.to(device)
+        """Compute there from now on."""
+        super().to(device)
         if device.type == "cpu":
             prepare(self._model)
         graphs = device.type == "cuda" and self._cuda_graphs
@@ -238,10 +230,6 @@ class FlowPolicy:
             prefix = self._model.feel(scene, padded.to(self._device))
             return self._answers(partial(self._sample, prefix), [request])[0]
 
-    def reset(self) -> None:
-        """Look at the units of the next observation again."""
-        self._first.reset()
-
     def warm_up(self) -> None:
         """Run the network once on blank input."""
         size, spec = self._spec.image_size, self._spec
@@ -251,9 +239,6 @@ class FlowPolicy:
         asked = together(self._processors.contrasted(inputs, state, "warm up"))
         with torch.no_grad():
             self._chunks(self._there(asked), self._noise(0), None)
-
-    def close(self) -> None:
-        """Nothing to free."""
 
     def _noise(self, seed: int | None) -> Tensor:
         generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)

@@ -125,8 +125,8 @@ def test_the_chunk_is_the_heads_in_lerobots_normalisation(folder):
         generator=torch.Generator().manual_seed(request.seed),
     )
     with torch.no_grad():
-        prefix = policy._head.encode(features, state, torch.tensor([2]))
-        chunk = policy._head.sample(prefix, noise)[0, :, :3]
+        prefix = policy._model.encode(features, state, torch.tensor([2]))
+        chunk = policy._model.sample(prefix, noise)[0, :, :3]
     expected = (chunk + 1.0) * 0.5 * (HIGH - LOW) + LOW
     np.testing.assert_allclose(policy.infer(request), expected.numpy(), atol=1e-5)
 

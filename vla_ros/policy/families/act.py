@@ -19,16 +19,16 @@ from vla_ros.policy.checkpoints.declaration import Declaration
 from vla_ros.policy.checkpoints.lerobot_folder import ACTION, STATE, LeRobotFolder, read_lerobot
 from vla_ros.policy.checkpoints.lerobot_values import LeRobotValues, lerobot_values
 from vla_ros.policy.checkpoints.weights import Part, fill
-from vla_ros.policy.first_look import FirstLook
 from vla_ros.policy.models.act import Act
 from vla_ros.policy.models.act_layers import ActSizes
 from vla_ros.policy.models.resnet import BLOCKS
+from vla_ros.policy.network_policy import NetworkPolicy
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 
 _PREFIX = "model."
 
 
-class ActPolicy:
+class ActPolicy(NetworkPolicy[Act]):
     """Answers each observation with the whole chunk; nothing is drawn at random.
 
     Args:
@@ -37,20 +37,8 @@ class ActPolicy:
     """
 
     def __init__(self, model: Act, values: LeRobotValues) -> None:
-        self._model = model
+        super().__init__(values.spec, model)
         self._values = values
-        self._device = torch.device("cpu")
-        self._first = FirstLook(values.spec.state_names)
-
-    @property
-    def spec(self) -> PolicySpec:
-        """What it needs and gives."""
-        return self._values.spec
-
-    def to(self, device: torch.device) -> None:
-        """Compute there from now on."""
-        self._device = device
-        self._model.to(device)
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk. Shape (T, A); the prompt has no meaning for ACT.
@@ -65,18 +53,11 @@ class ActPolicy:
         self._first.check(state.numpy())
         return self._values.actions(self._run(images, state))
 
-    def reset(self) -> None:
-        """Look at the units of the next observation again."""
-        self._first.reset()
-
     def warm_up(self) -> None:
         """Run the network twice on blank input."""
         images = torch.zeros(len(self.spec.camera_keys), 3, *self.spec.image_size)
         for _ in range(2):
             self._run(images, torch.zeros(self._model.sizes.state_dim))
-
-    def close(self) -> None:
-        """Nothing to free."""
 
     @torch.inference_mode()
     def _run(self, images: Tensor, state: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from vla_ros.policy.checkpoints.declaration import Declaration
 from vla_ros.policy.checkpoints.lerobot_folder import ACTION, STATE, LeRobotFolder, read_lerobot
 from vla_ros.policy.checkpoints.lerobot_values import LeRobotValues, lerobot_values
 from vla_ros.policy.checkpoints.weights import Part, fill
-from vla_ros.policy.first_look import FirstLook
 from vla_ros.policy.models.diffusion import Diffusion, DiffusionSizes, condition_dim
 from vla_ros.policy.models.diffusion_noise import (
     NoiseSchedule,
@@ -26,7 +25,8 @@ from vla_ros.policy.models.diffusion_noise import (
 )
 from vla_ros.policy.models.diffusion_unet import UnetSizes
 from vla_ros.policy.models.resnet import BLOCKS
-from vla_ros.policy.protocol import PolicyRequest, PolicySpec
+from vla_ros.policy.network_policy import NetworkPolicy
+from vla_ros.policy.protocol import PolicyRequest
 
 _PREFIX = "diffusion."
 _PLACES = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
@@ -52,7 +52,7 @@ class Sampling:
     rows: slice
 
 
-class DiffusionPolicy:
+class DiffusionPolicy(NetworkPolicy[Diffusion]):
     """Answers the newest observations with the rows from now on.
 
     Args:
@@ -62,21 +62,9 @@ class DiffusionPolicy:
     """
 
     def __init__(self, model: Diffusion, values: LeRobotValues, sampling: Sampling) -> None:
-        self._model = model
+        super().__init__(values.spec, model)
         self._values = values
         self._sampling = sampling
-        self._device = torch.device("cpu")
-        self._first = FirstLook(values.spec.state_names)
-
-    @property
-    def spec(self) -> PolicySpec:
-        """What it needs and gives."""
-        return self._values.spec
-
-    def to(self, device: torch.device) -> None:
-        """Compute there from now on; noise is drawn on the CPU, so seeds mean the same anywhere."""
-        self._device = device
-        self._model.to(device)
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk. Shape (T, A); the prompt has no meaning for Diffusion Policy.
@@ -98,18 +86,11 @@ class DiffusionPolicy:
         seed = request.seed if request.seed is not None else secrets.randbits(63)
         return self._values.actions(self._run(images, states, seed))
 
-    def reset(self) -> None:
-        """Look at the units of the next observation again."""
-        self._first.reset()
-
     def warm_up(self) -> None:
         """Run the network once on blank input."""
         sizes, spec = self._model.sizes, self.spec
         images = torch.zeros(sizes.n_obs_steps, sizes.cameras, 3, *spec.image_size)
         self._run(images, torch.zeros(sizes.n_obs_steps, sizes.state_dim), 0)
-
-    def close(self) -> None:
-        """Nothing to free."""
 
     def _run(self, images: Tensor, states: Tensor, seed: int) -> Tensor:
         sampling, device = self._sampling, self._device

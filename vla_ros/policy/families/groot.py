@@ -35,11 +35,12 @@ from vla_ros.policy.checkpoints.vla_loading import at_its_paces
 from vla_ros.policy.checkpoints.vla_options import Dual, options_as
 from vla_ros.policy.checkpoints.weights import TensorFile
 from vla_ros.policy.families.groot_weights import load_groot_head
-from vla_ros.policy.first_look import FirstLook, checked_images
+from vla_ros.policy.first_look import checked_images
 from vla_ros.policy.models.groot import GrootHead, GrootSizes
 from vla_ros.policy.models.groot_dit import Pair
+from vla_ros.policy.network_policy import NetworkPolicy
 from vla_ros.policy.processors import ZeroPadding
-from vla_ros.policy.protocol import Policy, PolicyRequest, PolicySpec
+from vla_ros.policy.protocol import Policy, PolicyRequest
 
 _PACK = "groot_pack_inputs_v3"
 _STEPS = {
@@ -93,12 +94,12 @@ class GrootOptions(BaseModel):
     sizes: dict[str, int] = {}
 
 
-class GrootPolicy:
+class GrootPolicy(NetworkPolicy[GrootHead]):
     """Answers each observation with a chunk of the flow over the backbone's features.
 
     Args:
         head: The action head.
-        backbone: In front of it.
+        backbone: In front of it; where it computes is its own matter.
         values: Normalisation.
         embodiment: Which of the head's sets of weights.
         num_steps: Euler steps.
@@ -115,24 +116,12 @@ class GrootPolicy:
         embodiment: int,
         num_steps: int = _NUM_STEPS,
     ) -> None:
-        self._head = head
+        super().__init__(values.spec, head)
         self._backbone = backbone
         self._values = values
         self._embodiment = embodiment
         self._num_steps = num_steps
         self._padding = ZeroPadding(len(values.spec.state_names), head.sizes.state_dim)
-        self._device = torch.device("cpu")
-        self._first = FirstLook(values.spec.state_names)
-
-    @property
-    def spec(self) -> PolicySpec:
-        """What it needs and gives."""
-        return self._values.spec
-
-    def to(self, device: torch.device) -> None:
-        """Let the head compute there from now on; where the backbone computes is its own matter."""
-        self._device = device
-        self._head.to(device)
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk. Shape (T, A), absolute, SI.
@@ -167,10 +156,6 @@ class GrootPolicy:
         rows, width = self.spec.horizon, len(self.spec.action_names)
         return self._values.actions(chunk[:rows, :width])
 
-    def reset(self) -> None:
-        """Look at the units of the next observation again."""
-        self._first.reset()
-
     def warm_up(self) -> None:
         """Run backbone and head once on blank input."""
         spec = self.spec
@@ -178,22 +163,19 @@ class GrootPolicy:
         keys = self._keys(self._backbone.features(images, "warm up"))
         self._sample(keys, np.zeros(len(spec.state_names), np.float32), 0)
 
-    def close(self) -> None:
-        """Nothing to free."""
-
     @torch.no_grad()
     def _keys(self, features: Tensor) -> list[Pair | None]:
-        width = self._head.sizes.backbone_dim
+        width = self._model.sizes.backbone_dim
         if features.ndim != 2 or features.shape[-1] != width or not len(features):
             raise GrootError(
                 f"the backbone answered with shape {tuple(features.shape)}, expected (N, {width}); "
                 "is it the one that this head was trained with?"
             )
-        return self._head.look(features[None].to(self._device, torch.float32))
+        return self._model.look(features[None].to(self._device, torch.float32))
 
     @torch.no_grad()
     def _sample(self, keys: list[Pair | None], state: npt.NDArray[np.float32], seed: int) -> Tensor:
-        head, device = self._head, self._device
+        head, device = self._model, self._device
         padded = torch.from_numpy(self._padding.apply(state))[None, None]
         body = torch.tensor([self._embodiment], device=device)
         noise = torch.randn(

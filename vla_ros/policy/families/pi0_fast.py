@@ -39,13 +39,14 @@ from vla_ros.policy.families.pi0_weights import (
     canonical,
     paligemma_parts,
 )
-from vla_ros.policy.first_look import FirstLook, checked_images, checked_state
+from vla_ros.policy.first_look import checked_images, checked_state
 from vla_ros.policy.flow_policy import FlowProcessors
 from vla_ros.policy.models.fast import FastTokenizer, from_paligemma_ids, load_fast, paligemma_ids
 from vla_ros.policy.models.linear import prepare
 from vla_ros.policy.models.paligemma import PaliGemmaSizes
 from vla_ros.policy.models.pi0_fast import DecodingError, Pi0Fast
 from vla_ros.policy.models.prefix_expert import PrefixInputs
+from vla_ros.policy.network_policy import NetworkPolicy
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import StatePrompt
 from vla_ros.policy.processors.tokens import TextTokenizer
@@ -106,7 +107,7 @@ class ActionSpeech:
         return self.fast.decode(tokens, horizon=self.horizon, action_dim=self.action_dim)
 
 
-class Pi0FastPolicy:
+class Pi0FastPolicy(NetworkPolicy[Pi0Fast]):
     """Answers each observation with the chunk that the model says.
 
     Args:
@@ -128,24 +129,15 @@ class Pi0FastPolicy:
         longest: int,
         temperature: float,
     ) -> None:
-        self._spec = spec
-        self._model = model
+        super().__init__(spec, model)
         self._processors = processors
         self._speech = speech
         self._longest = longest
         self._temperature = temperature
-        self._device = torch.device("cpu")
-        self._first = FirstLook(spec.state_names)
-
-    @property
-    def spec(self) -> PolicySpec:
-        """What it needs and gives."""
-        return self._spec
 
     def to(self, device: torch.device) -> None:
         """Compute there from now on."""
-        self._device = device
-        self._model.to(device)
+        super().to(device)
         if device.type == "cpu":
             prepare(self._model)
 
@@ -182,10 +174,6 @@ class Pi0FastPolicy:
         device = self._device
         return PrefixInputs(inputs.images.to(device), words.to(device), inputs.state.to(device))
 
-    def reset(self) -> None:
-        """Look at the units of the next observation again."""
-        self._first.reset()
-
     def warm_up(self) -> None:
         """Let the model say a few words about blank input."""
         spec = self._spec
@@ -193,9 +181,6 @@ class Pi0FastPolicy:
         inputs = self.inputs(images, np.zeros(len(spec.state_names), np.float32), "warm up")
         with suppress(DecodingError):  # it is not meant to end
             self._model.decode(inputs, stop=frozenset(), longest=4)
-
-    def close(self) -> None:
-        """Nothing to free."""
 
 
 def pi0_fast_sizes(folder: CheckpointFolder, options: Pi0FastOptions) -> PaliGemmaSizes:
