@@ -118,7 +118,7 @@ class RunBag:
         ]
 
     def sync_offsets_s(self, topic: str = "/vla/observation") -> dict[str, Floats]:
-        """Signed offset of each stream from its observation [s], by stream name."""
+        """Signed offset of each stream from its due time [s], by stream name."""
         offsets: dict[str, list[float]] = {}
         for _, message in self._messages(topic):
             for stream in message.streams:

@@ -22,7 +22,8 @@ class StreamReport:
             sample under ``on_loss: hold``), STALE (samples too far away), FROZEN (the same pixels
             or stamp while the robot moved), MISSING (no sample at all).
         stamp_ns: instant that the value used describes; 0 where there is none.
-        offset_ns: ``stamp_ns`` minus the observation's instant, signed.
+        offset_ns: ``stamp_ns`` minus the instant that the time contract asks for, signed;
+            0 outside an observation.
         age_ns: now minus ``stamp_ns``.
         rate_hz: how many samples came a second lately, on average; 0 while there is one or none.
         drops: samples refused on arrival so far (duplicate, zero, future or too old stamps,

@@ -254,7 +254,8 @@ class Synchroniser:
             state=_joined(parts, self._vectors),
             state_stamp_ns=parts[STATE_ANCHOR].stamp_ns,
             streams=tuple(
-                self._tracks[name].report(part, anchor_ns, now_ns) for name, part in parts.items()
+                self._tracks[name].report(part, self._due_ns(name, anchor_ns), now_ns)
+                for name, part in parts.items()
             ),
         )
 

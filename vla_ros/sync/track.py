@@ -139,14 +139,14 @@ class Track:
         assert match is not None, "an anchor's stamp is one of its own"
         return Part("OK", stamp_ns, self._value(match))
 
-    def report(self, part: Part | None, anchor_ns: int, now_ns: int) -> StreamReport:
+    def report(self, part: Part | None, due_ns: int, now_ns: int) -> StreamReport:
         """How the stream took part, or stands where there is no observation."""
         stamp_ns = part.stamp_ns if part is not None else self.newest_ns or 0
         return StreamReport(
             name=self.config.name,
             state=part.state if part is not None else self.state,
             stamp_ns=stamp_ns,
-            offset_ns=stamp_ns - anchor_ns if part is not None else 0,
+            offset_ns=stamp_ns - due_ns if part is not None else 0,
             age_ns=now_ns - stamp_ns if stamp_ns else 0,
             rate_hz=self._rate_hz(now_ns),
             drops=sum(self.refused.values()),

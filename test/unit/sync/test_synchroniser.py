@@ -53,7 +53,7 @@ def test_every_stream_is_matched_at_its_due_time_of_the_contract() -> None:
     assert shown(seen.images["wrist"]) == 150 * MS
     np.testing.assert_allclose(seen.state, position(195 * MS), rtol=1e-12)
     offsets = {report.name: report.offset_ns for report in seen.streams}
-    assert offsets == {"front": 0, "wrist": 35 * MS, "state": 80 * MS}
+    assert offsets == {"front": 0, "wrist": -15 * MS, "state": 0}, "from what was asked for"
     assert states(seen)["state"] == "INTERPOLATED"
 
 

@@ -62,31 +62,29 @@ def observation_msg(
 
 
 def observation_from(message: ObservationMsg) -> Observation:
-    """Message -> value. Ages and rates are rounded to float32.
+    """Message -> value. Offsets, ages and rates are rounded to float32.
 
     Raises:
         ImageError: An image's bytes do not fit its size.
     """
-    t_obs_ns = ns_from(message.header.stamp)
     return Observation(
         seq=message.seq,
-        t_obs_ns=t_obs_ns,
+        t_obs_ns=ns_from(message.header.stamp),
         start_ns=ns_from(message.start),
         images={item.key: rgb_from(item.image) for item in message.images},
         image_stamps_ns={item.key: ns_from(item.image.header.stamp) for item in message.images},
         state=doubles(message.state),
         state_stamp_ns=ns_from(message.state_stamp),
-        streams=tuple(_report_from(item, t_obs_ns) for item in message.streams),
+        streams=tuple(_report_from(item) for item in message.streams),
     )
 
 
-def _report_from(item: StreamStatus, t_obs_ns: int) -> StreamReport:
-    stamp_ns = ns_from(item.stamp)
+def _report_from(item: StreamStatus) -> StreamReport:
     return StreamReport(
         name=item.name,
         state=_STATE[item.status],
-        stamp_ns=stamp_ns,
-        offset_ns=stamp_ns - t_obs_ns if stamp_ns else 0,
+        stamp_ns=ns_from(item.stamp),
+        offset_ns=round(item.offset_s * 1e9),
         age_ns=round(item.age_s * 1e9),
         rate_hz=item.rate_hz,
         drops=item.drops,
