@@ -38,6 +38,18 @@ class Blend:
         wrapped[columns] = -np.remainder(np.pi - value[columns], 2 * np.pi) + np.pi
         return wrapped
 
+    def change(self, left: FloatArray, right: FloatArray) -> FloatArray:
+        """From ``left`` to ``right`` (S,): the short way round, whatever a quaternion's sign."""
+        change = right - left
+        if self.angles:
+            columns = list(self.angles)
+            change[columns] = np.remainder(change[columns] + np.pi, 2 * np.pi) - np.pi
+        for first in self.quaternions:
+            part = slice(first, first + 4)
+            if left[part] @ right[part] < 0:
+                change[part] = -right[part] - left[part]
+        return change
+
     def between(
         self,
         left: FloatArray,
@@ -54,10 +66,7 @@ class Blend:
             gains: where known, what each would gain from one to the other at the rate that it has
                 at ``left``, and at ``right``; NaN where not known. Shapes (S,).
         """
-        change = right - left
-        if self.angles:
-            columns = list(self.angles)
-            change[columns] = np.remainder(change[columns] + np.pi, 2 * np.pi) - np.pi
+        change = self.change(left, right)
         way = fraction * change
         if gains is not None:
             way = way + bend(change, *gains, fraction)

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vla_ros.sync.blend import Blend
+
+FloatArray = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -30,18 +34,37 @@ class Frame:
         return self.signature == other.signature and np.array_equal(self.rgb, other.rgb)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the robot is, as the vectors of an observation tell it.
+
+    Attributes:
+        parts: of each vector its values (S,), how they change, and how many of the first tell it.
+    """
+
+    parts: tuple[tuple[FloatArray, Blend, int | None], ...]
+
+    def way(self, other: Place) -> float:
+        """To another place: the change of the element that changed most [rad or m]."""
+        pairs = zip(self.parts, other.parts, strict=True)
+        return max(
+            float(np.max(np.abs(blend.change(here, there)[:count]), initial=0.0))
+            for (here, blend, count), (there, _, _) in pairs
+        )
+
+
 class FrozenDetector:
     """Compares each picture with the first of the identical ones before it.
 
     Args:
-        motion: largest change of any state element [rad or m] that identical pictures may span.
+        motion: farthest way [rad or m] that identical pictures may span.
     """
 
     def __init__(self, motion: float) -> None:
         self._motion = motion
         self._first: Frame | None = None
         self._since_ns = 0
-        self._state: npt.NDArray[np.float64] | None = None
+        self._place = Place(())
         self._frozen = False
 
     @property
@@ -54,13 +77,13 @@ class FrozenDetector:
         """The last verdict."""
         return self._frozen
 
-    def check(self, frame: Frame, stamp_ns: int, state: npt.NDArray[np.float64]) -> bool:
-        """Is the camera frozen, seen from this picture and the state (S,) that goes with it?"""
+    def check(self, frame: Frame, stamp_ns: int, place: Place) -> bool:
+        """Is the camera frozen, seen from this picture and the place that goes with it?"""
         if self._first is None or not frame.same_pixels(self._first):
-            self._first, self._since_ns, self._state = frame, stamp_ns, state
+            self._first, self._since_ns, self._place = frame, stamp_ns, place
             self._frozen = False
-        elif stamp_ns != self._since_ns and self._state is not None:
-            moved = bool(np.max(np.abs(state - self._state)) > self._motion)
+        elif stamp_ns != self._since_ns:
+            moved = self._place.way(place) > self._motion
             self._frozen = self._frozen or moved  # back at the old pose, it is as frozen
         return self._frozen
 
@@ -68,5 +91,4 @@ class FrozenDetector:
         """Forget the pictures seen."""
         self._first = None
         self._since_ns = 0
-        self._state = None
         self._frozen = False

@@ -32,7 +32,8 @@ class StreamConfig:
             arrival of the anchor or the due time, whichever is later.
         frozen_motion: identical pictures while the state changed by more than this are refused;
             None for vectors.
-        shows_motion: a change of this vector means that the robot moved.
+        places: how many of the first elements of this vector say where the robot is, so that a
+            change of them means that it moved; None: all.
         blend: how a vector is interpolated.
         history_age_ns: how long samples are kept.
         history_count: how many samples are kept.
@@ -50,7 +51,7 @@ class StreamConfig:
     max_age_ns: int = 0
     wait_ns: int = 50_000_000
     frozen_motion: float | None = None
-    shows_motion: bool = True
+    places: int | None = None
     blend: Blend = field(default_factory=Blend)
     history_age_ns: int = 2_000_000_000
     history_count: int = 2048

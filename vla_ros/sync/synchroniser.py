@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vla_ros.errors import VlaError
 from vla_ros.spaces import STATE_ANCHOR, Observation, StreamReport, TimeContract
 from vla_ros.sync import losses
-from vla_ros.sync.frozen import Frame
+from vla_ros.sync.frozen import Frame, Place
 from vla_ros.sync.history import PushResult
 from vla_ros.sync.refusal import Refusal
 from vla_ros.sync.stream import StreamConfig
@@ -67,7 +67,6 @@ class Synchroniser:
         vectors = [config for config in streams if not config.is_camera]
         vectors.sort(key=lambda config: config.name != STATE_ANCHOR)
         self._vectors = [config.name for config in vectors]
-        self._movers = [config.name for config in vectors if config.shows_motion]
         self._seq = 0
         self._clock_jumps = 0
         self._now_ns = 0
@@ -212,13 +211,13 @@ class Synchroniser:
 
     def _check_frozen(self, parts: dict[str, Part]) -> list[Refusal]:
         refusals = []
-        position = _joined(parts, self._movers)
+        place = self._place(parts)
         for name, part in parts.items():
             track = self._tracks[name]
             detector = track.detector
             if detector is None or not isinstance(part.value, Frame):
                 continue
-            if not detector.check(part.value, part.stamp_ns, position):
+            if not detector.check(part.value, part.stamp_ns, place):
                 continue
             parts[name] = Part("FROZEN", part.stamp_ns, part.value)
             track.state = "FROZEN"
@@ -226,6 +225,10 @@ class Synchroniser:
             if track.config.on_loss != "hold" or frozen_ns > track.config.max_age_ns:
                 refusals.append(losses.frozen_picture(track, frozen_ns))
         return refusals
+
+    def _place(self, parts: Mapping[str, Part]) -> Place:
+        told = ((parts[name].value, self._tracks[name].config) for name in self._vectors)
+        return Place(tuple((v, c.blend, c.places) for v, c in told if not isinstance(v, Frame)))
 
     def _silence(self, now_ns: int) -> Refusal | None:
         track = self._tracks[self._anchor]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,43 @@ def test_odometry_and_a_wrench_join_the_state_with_their_kinds() -> None:
     observer.push_vector("state/base", 100 * MS, np.array([1, 2, 0.3, 0.4, 0, 0.6]), 100 * MS)
     observer.push_vector("state/ft", 100 * MS, np.arange(6.0), 100 * MS)
     np.testing.assert_allclose(state_at(observer, 100), [0.25, 0.3, 0.4, 0.6, 0, 1, 2, 3, 4, 5])
+
+
+def frozen_while(source: dict[str, Any], samples: list[np.ndarray]) -> bool:
+    """Whether a camera whose pixels stay the same is found frozen, the arm being at rest."""
+    spec = robot(joints=["joint1"], sources=[{**source, "name": "x", "topic": "/x", **LOSS}])
+    spec = spec.model_copy(update={"cameras": BASE.cameras[:1], "anchor": "front"})
+    observer = Observer(spec, replace(CONTRACT, image_latency_ns={"front": 0}))
+    picture = np.zeros((360, 480, 3), dtype=np.uint8)
+    seen = []
+    for k, sample in enumerate(samples, 1):
+        t_ns = 100 * k * MS
+        observer.push_joints(t_ns, {"joint1": 0.0}, t_ns)
+        if source["kind"] == "joints":
+            observer.push_joints(t_ns, {"w": sample[0]}, t_ns, "state/x")
+        else:
+            observer.push_vector("state/x", t_ns, sample, t_ns)
+        observer.push_image("front", t_ns, picture, t_ns)
+        seen.append(observer.observe(t_ns))
+    assert isinstance(seen[0], Observation)
+    return isinstance(seen[-1], Refusal) and "does not change while" in seen[-1].what
+
+
+def test_a_base_that_drives_shows_that_a_camera_is_frozen() -> None:
+    base = {"kind": "odometry", "elements": ["vx", "vyaw"]}
+    assert frozen_while(base, [np.array([0.1 * k, 0, 0, 0.2, 0, 0]) for k in range(3)])
+    assert frozen_while(base, [np.array([0, 0, 0.1 * k, 0, 0, 0.2]) for k in range(3)])
+    assert not frozen_while(base, [np.array([0, 0, 0, 0.1 * k, 0, 0]) for k in range(3)])
+    assert not frozen_while({"kind": "wrench"}, [np.full(6, 5.0 * k) for k in range(3)])
+
+
+def test_a_turn_that_is_none_does_not_make_a_camera_look_frozen() -> None:
+    wheel = {"kind": "joints", "joints": ["w"], "continuous": ["w"]}
+    assert not frozen_while(wheel, [np.array([sign * (np.pi - 1e-9)]) for sign in (1, -1, 1)])
+    assert frozen_while(wheel, [np.array([angle]) for angle in (3.1, -3.1, -3.0)])
+    still = np.array([0.5, 0, 0, 0, 0.6, 0, 0.8])
+    flipped = still * [1, 1, 1, -1, -1, -1, -1]
+    assert not frozen_while({"kind": "pose"}, [still, flipped, still])
 
 
 @pytest.mark.parametrize(

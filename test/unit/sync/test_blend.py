@@ -168,15 +168,30 @@ def test_every_vector_joins_the_state_at_its_own_rate_and_in_its_own_way() -> No
     assert not seen.state.flags.writeable
 
 
-def test_a_velocity_that_changes_is_no_sign_that_the_robot_moved() -> None:
+@given(turns=st.integers(-3, 3), angle=st.floats(-3, 3), sign=st.sampled_from([-1.0, 1.0]))
+def test_a_change_does_not_depend_on_whole_turns_and_on_a_quaternions_sign(
+    turns: int, angle: float, sign: float
+) -> None:
+    blend = Blend(angles=(0,), quaternions=(1,))
+    q = quaternion_from_axis_angle(np.array([0.0, angle, 0.0]))
+    left, right = np.array([angle, *q]), np.array([angle + turns * TURN, *(sign * q)])
+    np.testing.assert_allclose(blend.change(left, right), np.zeros(5), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("places", "moving", "refused"),
+    [(1, 0, True), (1, 1, False), (0, 0, False), (None, 1, True)],
+)
+def test_only_the_elements_that_say_where_the_robot_is_show_that_it_moved(
+    places: int | None, moving: int, refused: bool
+) -> None:
     front, _, joints = streams()
-    for shows, refused in ((False, False), (True, True)):
-        base = odometry(shows_motion=shows, blend=Blend())
-        sync = Synchroniser(contract(), "front", [front, joints, base], max_age_ns=300 * MS)
-        seen = []
-        for t in range(50, 301, 50):
-            sync.push("state", t * MS, np.zeros(2), t * MS)
-            sync.push("state/base", t * MS, np.array([t / 100, 0.0]), t * MS)
-            sync.push("front", t * MS, picture(1), t * MS)
-            seen.append(sync.observe(t * MS))
-        assert any(not isinstance(one, Observation) for one in seen) == refused
+    base = odometry(places=places, blend=Blend())
+    sync = Synchroniser(contract(), "front", [front, joints, base], max_age_ns=300 * MS)
+    seen = []
+    for t in range(50, 301, 50):
+        sync.push("state", t * MS, np.zeros(2), t * MS)
+        sync.push("state/base", t * MS, np.eye(2)[moving] * t / 100, t * MS)
+        sync.push("front", t * MS, picture(1), t * MS)
+        seen.append(sync.observe(t * MS))
+    assert any(not isinstance(one, Observation) for one in seen) == refused

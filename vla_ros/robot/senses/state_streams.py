@@ -43,7 +43,7 @@ def stream_config(source: AnySource) -> StreamConfig:
         latency_ns=source.latency_ns,
         max_age_ns=source.max_age_ns,
         wait_ns=source.wait_ns,
-        shows_motion=not isinstance(source, WrenchSource | OdometrySource),
+        places=_places(source),
         blend=_blend(source),
         source=source.topic,
     )
@@ -66,6 +66,12 @@ def elements(source: AnySource, sample: FloatArray) -> FloatArray:
         turned = from_matrix(source.rotation, matrix_from_quaternion(sample[3:]))
         return np.concatenate((sample[:3], turned))
     return sample
+
+
+def _places(source: AnySource) -> int | None:
+    if isinstance(source, OdometrySource):
+        return ODOMETRY.index("yaw") + 1
+    return 0 if isinstance(source, WrenchSource) else None
 
 
 def _blend(source: AnySource) -> Blend:
