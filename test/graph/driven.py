@@ -30,6 +30,7 @@ class Driven:
         folder: For the robot file.
         values: Of the robot file.
         simulated: Whether to publish joint states that follow the commanded positions.
+        rows: The rows (T, A) of a plan for what was commanded last; `driving` where not given.
 
     Attributes:
         spec: Its robot file.
@@ -38,9 +39,16 @@ class Driven:
     """
 
     def __init__(
-        self, on: Stage, folder: Path, values: dict[str, Any], *, simulated: bool = True
+        self,
+        on: Stage,
+        folder: Path,
+        values: dict[str, Any],
+        *,
+        simulated: bool = True,
+        rows: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.stage = on
+        self._rows = rows or (lambda action: driving(action[: len(ARM)]))
         path = folder / "robot.yaml"
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
         self.spec = load_robot(path)
@@ -103,7 +111,7 @@ class Driven:
             start_ns=now,
             dt_ns=50_000_000,
             valid_from_ns=now,
-            actions=driving(self.commanded[-1].action[: len(ARM)]),
+            actions=self._rows(np.array(self.commanded[-1].action)),
         )
         self._chunks.publish(chunk_msg(plan, self.spec.base_frame))
 

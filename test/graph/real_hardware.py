@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,18 +31,20 @@ def installed(*packages: str) -> bool:
     return True
 
 
-def urdf_of(joints: Mapping[str, str], *, dynamics: bool) -> str:
+def urdf_of(joints: Mapping[str, str], *, dynamics: bool, wheels: Collection[str] = ()) -> str:
     """Mock hardware with these joints, each with the kind of its command interface.
 
     Args:
         joints: Kind of command interface of each joint.
         dynamics: Integrate what is commanded; else what is commanded is measured at once.
+        wheels: Those of the joints that turn without end.
     """
     links, drives = "<link name='base'/>", ""
     for name, interface in joints.items():
         states = "".join(f"<state_interface name='{state}'/>" for state in STATES)
         links += (
-            f"<link name='{name}_link'/><joint name='{name}' type='revolute'>"
+            f"<link name='{name}_link'/>"
+            f"<joint name='{name}' type='{'continuous' if name in wheels else 'revolute'}'>"
             f"<parent link='base'/><child link='{name}_link'/><axis xyz='0 0 1'/>"
             "<limit lower='-3' upper='3' velocity='10' effort='100'/></joint>"
         )
@@ -65,7 +67,7 @@ class RealHardware:
     def __init__(self, on: Stage) -> None:
         self._stage = on
         self.joints: list[JointState] = []
-        on.node.create_subscription(JointState, "/joint_states", self.joints.append, 100)
+        on.node.create_subscription(JointState, "/joint_states", self.joints.append, 400)
 
     def call(self, kind: Any, service: str, /, **values: Any) -> Any:
         """The answer of a service of the controller manager."""
@@ -121,6 +123,7 @@ def real_hardware(
     controllers: Mapping[str, dict[str, Any]],
     *,
     dynamics: bool = True,
+    wheels: Collection[str] = (),
 ) -> Iterator[RealHardware]:
     """Mock hardware under a real controller manager, its controllers not loaded yet.
 
@@ -130,6 +133,7 @@ def real_hardware(
         joints: Kind of command interface of each joint.
         controllers: Type and parameters of each controller.
         dynamics: See `urdf_of`.
+        wheels: See `urdf_of`.
     """
     parameters: dict[str, Any] = {
         "controller_manager": {
@@ -144,7 +148,7 @@ def real_hardware(
     path.write_text(json.dumps(parameters), encoding="utf-8")  # YAML without aliases
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     description = on.node.create_publisher(String, "/robot_description", latched)
-    description.publish(String(data=urdf_of(joints, dynamics=dynamics)))
+    description.publish(String(data=urdf_of(joints, dynamics=dynamics, wheels=wheels)))
     binary = Path(get_package_prefix("controller_manager"), "lib", "controller_manager")
     argv = [str(binary / "ros2_control_node"), "--ros-args", "--params-file", str(path)]
     with (folder / "controller_manager.log").open("w") as log:
