@@ -126,7 +126,10 @@ def decode_compressed(data: Buffer) -> Rgb:
         ImageError: the bytes are no whole picture.
     """
     flat = np.frombuffer(data, dtype=np.uint8)
-    bgr = cv2.imdecode(flat, cv2.IMREAD_COLOR) if flat.size else None
+    try:
+        bgr = cv2.imdecode(flat, cv2.IMREAD_COLOR) if flat.size else None
+    except cv2.error:  # a size that OpenCV will not make room for
+        bgr = None
     if bgr is None:
         raise ImageError(
             f"{flat.size} bytes are no JPEG or PNG picture; expected sensor_msgs/CompressedImage "

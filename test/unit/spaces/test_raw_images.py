@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -100,9 +103,21 @@ def test_a_compressed_picture_is_the_picture(suffix: str, off: int) -> None:
     assert np.abs(decode_compressed(data).astype(int) - picture).max() <= off
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"no picture", cv2.imencode(".png", smooth())[1].tobytes()[:9]]
-)
+def huge() -> bytes:
+    """A PNG whose header speaks of 60000 x 60000 pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    chunks = (header, b"IDAT" + zlib.compress(bytes(100)), b"IEND")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks
+    )
+
+
+def half(suffix: str) -> bytes:
+    data = cv2.imencode(suffix, smooth())[1].tobytes()
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", half(".png"), half(".jpg"), huge()])
 def test_bytes_that_are_no_picture_are_refused(data: bytes) -> None:
     with pytest.raises(ImageError, match="no JPEG or PNG"):
         decode_compressed(data)
