@@ -37,6 +37,7 @@ class Examined:
         alive: Names of the nodes.
         statuses: Newest status by name: level, words and values.
         states: State vectors of the observations.
+        problems: What else is wrong, in words.
     """
 
     streams: list[Listened]
@@ -45,6 +46,7 @@ class Examined:
     alive: set[str] = field(default_factory=set)
     statuses: dict[str, tuple[int, str, Mapping[str, str]]] = field(default_factory=dict)
     states: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 def doctor(robot: str, seconds: float, policy: str = "") -> int:
@@ -67,7 +69,11 @@ def doctor(robot: str, seconds: float, policy: str = "") -> int:
     console.print(table_of(found.streams, found.seconds))
     for name, (level, words, _) in sorted(found.statuses.items()):
         console.print(f"{MARKS[level]} {name}: {words}", markup=True)
-    problems = [*clock_problems(found.statuses), *unit_problems(spec, policy, found.states)]
+    problems = [
+        *found.problems,
+        *clock_problems(found.statuses),
+        *unit_problems(spec, policy, found.states),
+    ]
     for problem in problems:
         console.print(f"{MARKS[2]} {problem}")
     healthy = (
@@ -113,6 +119,7 @@ def _examine(spec: RobotSpec, seconds: float) -> Examined:
 
     from vla_ros.ros.observation_inputs import topics_of
     from vla_ros.ros.publications import publication_problem, qos_problem
+    from vla_ros.ros.speed_scaling import undeclared
     from vla_ros.ros.task_client import TaskClient
 
     rates = {camera.key: camera.rate_hz for camera in spec.cameras}
@@ -159,6 +166,9 @@ def _examine(spec: RobotSpec, seconds: float) -> Examined:
             if topic in sensors:
                 stream.problem = publication_problem(node, topic, kind)
             stream.problem = stream.problem or qos_problem(node, topic)
+        slider = undeclared(node)
+        if slider and spec.speed_scaling is None:
+            found.problems.append(slider)
     return found
 
 

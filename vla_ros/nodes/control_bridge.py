@@ -88,8 +88,7 @@ class ControlBridge(VlaNode[Parameters]):
             self.sensor(JointState, source.topic, take, "joint_state")
         self.subscription(Run, "run", self._on_run, "run", counted=True)
         self.subscription(ActionChunk, "action_chunk", self._on_chunk, "chunk", counted=True)
-        if self.spec.estop is not None:
-            self._people.listen(self.spec.estop)
+        self._people.listen(self.spec)
         self.every(self.spec.rates.control_period_ns, self._tick)
         self.every_steady(CLOCK_PERIOD_S, self._watch_clock)
         self.every_steady(STATUS_PERIOD_S, self._publish_status)

@@ -1,4 +1,4 @@
-"""How people and other nodes reach the control bridge: stop, resume, enable, take over, e-stop."""
+"""How people and the robot reach the control bridge: stop, resume, enable, e-stop, speed slider."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from vla_ros_msgs.srv import TakeOver
 
 from vla_ros.chunks import Refusal
 from vla_ros.robot.command.commander import Commander
-from vla_ros.robot.spec.robot import EStopSpec
+from vla_ros.robot.spec.robot import EStopSpec, RobotSpec
 from vla_ros.ros.lifecycle import VlaNode
+from vla_ros.ros.speed_scaling import listen
 
 
 class BridgeServices:
-    """Services of the bridge, and the emergency stop's topic.
+    """Services of the bridge, and the topics of emergency stop and speed slider.
 
     Args:
         node: Owner.
@@ -41,8 +42,17 @@ class BridgeServices:
         node.service(SetBool, "~/enable", self._on_enable)
         node.service(TakeOver, "~/take_over", self._on_take_over)
 
-    def listen(self, estop: EStopSpec) -> None:
-        """Hear the emergency stop; call it where the node activates."""
+    def listen(self, spec: RobotSpec) -> None:
+        """Hear emergency stop and speed slider; call it where the node activates."""
+        listen(self._node, spec.speed_scaling, self._slid)
+        if spec.estop is not None:
+            self._hear(spec.estop)
+
+    def _slid(self, value: float) -> None:
+        now_ns, steady_ns = self._node.clock.now_ns(), self._steady_ns()
+        self._commander().speed_scaling(value, now_ns, steady_ns)
+
+    def _hear(self, estop: EStopSpec) -> None:
         if estop.kind == "bool":
             self._node.sensor(Bool, estop.topic, lambda m: self._heard(m.data), "estop")
             return

@@ -10,6 +10,8 @@ The rules are those of the controller's documentation and source (ros2_controlle
   (`interpolate_from_desired_state: false`) to the first point; a message whose first point is
   already past never looks at the measured state. The way there is a line, a cubic or a quintic as
   in the rest of the message; a quintic begins with acceleration 0, which is not measured.
+* ``speed_scaling``: the trajectory's time passes that much slower from the first sample on; at each
+  message it is the clock's time again.
 * Positions only are joined by lines, with velocities by cubics, with accelerations too by
   quintics. After the last point that point is held.
 * Refused whole: no points, a joint missing, unknown or twice, times that do not increase, a
@@ -150,12 +152,17 @@ class TrajectoryController:
     Args:
         joint_names: The joints it commands, in the order of its setpoints.
         position: Where they are held until a message comes. Shape (N,).
+
+    Attributes:
+        speed_scaling: Time of a trajectory against the clock's from the last sample on.
     """
 
     def __init__(self, joint_names: tuple[str, ...], position: Array) -> None:
         self.joint_names = joint_names
         self._pending: TrajectoryMessage | None = None
         self._active: _Active | None = None
+        self._played = (0, 0)
+        self.speed_scaling = 1.0
         self.hold(position)
 
     def hold(self, position: Array) -> None:
@@ -185,10 +192,14 @@ class TrajectoryController:
         if self._pending is not None:
             self._active = _Active(self._pending, int(times_ns[0]), measured)
             self._pending = None
+            self._played = (int(times_ns[0]), int(times_ns[0]))
         if self._active is None:
             position = np.broadcast_to(self._held, (len(times_ns), len(self._held)))
             return position, np.zeros_like(position)
-        return self._active.sample(times_ns)
+        clock_ns, played_ns = self._played
+        passed_ns = np.rint(self.speed_scaling * (times_ns - clock_ns)).astype(np.int64)
+        self._played = (int(times_ns[-1]), played_ns + int(passed_ns[-1]))
+        return self._active.sample(played_ns + passed_ns)
 
     def _checked(self, message: TrajectoryMessage, now_ns: int) -> TrajectoryMessage:
         names = message.joint_names

@@ -23,6 +23,7 @@ from vla_ros.robot.command.commands import (
     OutputReport,
 )
 from vla_ros.robot.command.execution import Due
+from vla_ros.robot.command.speed_scaling import SpeedScalingWatch
 from vla_ros.robot.spec.robot import RobotSpec
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Commander(Authority):
         super().__init__(
             spec, start_enabled=start_enabled, dry_run=dry_run, epoch=epoch, workspace=workspace
         )
+        self._scaling = SpeedScalingWatch(spec.speed_scaling)
         self._last_sent_ns: dict[str, int] = {}
         self._reported: tuple[object, ...] | None = None
         self._fresh = False
@@ -100,6 +102,13 @@ class Commander(Authority):
         if not self._helm.active:
             self._helm.take(now_ns)
         return None
+
+    def speed_scaling(self, value: float, now_ns: int, steady_ns: int) -> None:
+        """The robot's speed slider is at ``value``, in the unit of its topic."""
+        self._steady_ns = max(self._steady_ns, steady_ns)
+        factor = self._scaling.heard(value, steady_ns)
+        if factor is not None:
+            self._execution.slid(factor, now_ns)
 
     def run_started(self, run_id: bytes, epoch: int, hold_at_end: bool = True) -> Refusal | None:
         """A run is current from now on; a run still current is continued without a stop.
@@ -165,7 +174,7 @@ class Commander(Authority):
             speed: Share of the limits to use, in (0, 1].
             now_ns: ROS time, in [ns].
         """
-        refusal = self._gate.refusal(f"go_to '{pose}'")
+        refusal = self._refusal(f"go_to '{pose}'")
         if refusal is not None:
             return refusal
         if not self._helm.active:
@@ -232,8 +241,15 @@ class Commander(Authority):
     def _sending(self, now_ns: int) -> bool:
         return self._helm.active and not (self.dry_run or self._helm.silent(now_ns))
 
+    def _refusal(self, what: str) -> Refusal | None:
+        """Why ``what`` may not move the robot now, if it may not."""
+        refusal, alarm = self._gate.refusal(what), self._scaling.alarm(self._steady_ns)
+        if refusal is None and alarm is not None:
+            refusal = Refusal(reason="mode", text=f"{what} refused: {alarm[1]}")
+        return refusal
+
     def _judge(self, plan: Plan, now_ns: int) -> Refusal | None:
-        refusal = self._gate.refusal(f"chunk {plan.seq}")
+        refusal = self._refusal(f"chunk {plan.seq}")
         if refusal is not None:
             return refusal
         if not self._helm.active:
@@ -259,6 +275,8 @@ class Commander(Authority):
             return
         followed = not (self.dry_run or self._helm.released)
         alarm = self._joints.alarm(self._steady_ns, followed) or self._runs.alarm(self._steady_ns)
+        if alarm is None and not self._execution.at_rest:
+            alarm = self._scaling.alarm(self._steady_ns)
         if alarm is None:
             fault = self._execution.fault or self._breach()
             alarm = ("motion", fault) if fault else None

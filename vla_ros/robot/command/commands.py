@@ -66,8 +66,8 @@ class CommandedSample:
         acceleration: Of the position elements, in [rad/s^2] or [m/s^2]. Shape (N,).
         limited: Bits of what changed the plan: position 1, velocity 2, acceleration 4, jerk 8.
             Shape (A,), uint8.
-        time_scale: Speed of the plan's time against the clock, in (0, 1]: 1 is as planned, 0.5
-            takes twice as long.
+        time_scale: Speed of the plan's time against the clock, in [0, 1]: 1 is as planned, 0.5
+            takes twice as long; 0 only where the robot's speed slider says so.
         deviation: Largest |action - reference|, mixed units.
     """
 

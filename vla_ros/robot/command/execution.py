@@ -7,13 +7,14 @@ from its ``valid_from`` on a plan counts alone, and the seam fade takes up the d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from vla_ros.chunks import Plan
 from vla_ros.motion import MotionRefused, MotionState, Setpoint, TrajectoryWindow
+from vla_ros.motion.slider import Slider
 from vla_ros.robot.command.commands import CommandedSample, Mode
 from vla_ros.robot.command.pace import Pace
 from vla_ros.robot.outputs.effort import EffortOutput, effort_outputs_of
@@ -42,7 +43,9 @@ class Execution:
     """Executes plans on the outputs of one robot.
 
     The arm's time line runs ahead of now by the arm's actuation latency: what is due in 20 ms is
-    sent now where the arm takes 20 ms to act.
+    sent now where the arm takes 20 ms to act. It passes as the robot's speed slider lets it
+    (`vla_ros.motion.slider`); instants of the motion are on it, those given and handed out are ROS
+    time.
 
     Args:
         spec: The robot file.
@@ -70,6 +73,8 @@ class Execution:
             *effort_outputs_of(spec),
         ]
         self._motion = self.arm.motion(spec)
+        self._slider = Slider()
+        self._handed_ns = 0
         self._turning = spec.motion_limits(self.arm.names).turning
         self._others = np.setdiff1d(np.arange(self._space.dim), self.arm.columns)
         self.setpoint: Setpoint | None = None
@@ -133,19 +138,20 @@ class Execution:
 
     def brake_path(self, now_ns: int) -> FloatArray:
         """Positions of the arm should it be stopped in the next period. Shape (n, N)."""
-        return self._motion.brake_path(now_ns + self.arm.latency_ns)
+        return self._motion.brake_path(self._ahead_ns(now_ns))
 
     def left_ns(self, now_ns: int) -> int:
         """How long the plans at hand last, in [ns]."""
         ends = [plan.end_ns for _, plan in self._pending]
         if self._in_force is not None:
             ends.append(self._in_force.end_ns)
-        return max(0, max(ends) + self._row_delay_ns - now_ns) if ends else 0
+        return max(0, max(ends) + self._row_delay_ns - self._slider.at(now_ns)) if ends else 0
 
     def restart(self, position: FloatArray, now_ns: int) -> None:
         """Forget everything and hold ``position``, at rest. Shape (N,)."""
         self._forget_plans()
-        self._origin_ns = now_ns + self.arm.latency_ns
+        self._slider.restart(now_ns)
+        self._origin_ns = self._ahead_ns(now_ns)
         self._motion.reset(position, self._origin_ns)
         for stream in self._streams:
             stream.reset(now_ns)
@@ -166,7 +172,7 @@ class Execution:
         self._forget_plans()
         for gripper in self.grippers:
             gripper.stop(now_ns)
-        self._motion.stop(now_ns + self.arm.latency_ns)
+        self._motion.stop(self._ahead_ns(now_ns))
         for stream in self._streams:
             stream.stop(now_ns)
 
@@ -175,14 +181,16 @@ class Execution:
         if self.setpoint is not None and self.at_rest:
             self.restart(self.setpoint.position, now_ns)
         else:
+            self._slider.restart(now_ns)
             self.stop(now_ns)
-            self._origin_ns = now_ns + self.arm.latency_ns
+            self._origin_ns = self._ahead_ns(now_ns)
 
     def first_step(self, plan: Plan, now_ns: int) -> tuple[float, str]:
         """How far the plan's first executed row is from the commanded position, and which joint."""
         if self.setpoint is None or not self.arm.names:
             return 0.0, ""
-        entry_ns = max(plan.valid_from_ns, now_ns + self.arm.latency_ns + self._period_ns)
+        plan = self._executable(plan, now_ns)
+        entry_ns = max(plan.valid_from_ns, self._ahead_ns(now_ns) + self._period_ns)
         row = float(np.clip(plan.row_at(entry_ns), 0.0, plan.horizon - 1))
         low = int(row)
         high = min(low + 1, plan.horizon - 1)
@@ -198,6 +206,7 @@ class Execution:
         Raises:
             MotionRefused: It cannot be executed. What is in force stays, but a velocity stops.
         """
+        plan = self._executable(plan, now_ns)
         for stream in self._streams:
             stream.accept(plan, now_ns)
         try:
@@ -207,7 +216,7 @@ class Execution:
                 plan.valid_from_ns,
                 plan.actions[:, self.arm.columns],
                 plan.interpolation,
-                now_ns + self.arm.latency_ns,
+                self._ahead_ns(now_ns),
             )
         except MotionRefused:
             for stream in self._streams:
@@ -216,6 +225,10 @@ class Execution:
         switch_ns = self._switch_ns(plan, now_ns)
         self._pending = [item for item in self._pending if item[0] < switch_ns]
         self._pending.append((switch_ns, plan))
+
+    def slid(self, factor: float, now_ns: int) -> None:
+        """From now on the robot executes ``factor`` times as fast as it is told, 0 to 1."""
+        self._slider.slid(factor, now_ns)
 
     def go_to(self, target: Mapping[str, float], speed: float, now_ns: int) -> int:
         """Move the named joints to ``target``; the others stay.
@@ -229,7 +242,7 @@ class Execution:
         assert self.setpoint is not None  # the commander is active
         held = zip(self.arm.names, self.setpoint.position, strict=True)
         position = np.array([target.get(name, at) for name, at in held], dtype=np.float64)
-        duration_s = self._motion.go_to(position, now_ns + self.arm.latency_ns, speed)
+        duration_s = self._motion.go_to(position, self._ahead_ns(now_ns), speed)
         for gripper in self.grippers:
             if gripper.joint in target:
                 gripper.set_position(target[gripper.joint], now_ns)
@@ -238,17 +251,19 @@ class Execution:
 
     def advance(self, now_ns: int) -> Setpoint:
         """Go on to ``now_ns``: what is commanded now."""
-        setpoint = self._motion.advance(now_ns + self.arm.latency_ns)
+        moved = self._motion.advance(self._ahead_ns(now_ns))
+        setpoint = replace(moved, t_ns=moved.t_ns + self._slider.behind_ns(now_ns))
         self.setpoint = setpoint
         while self._pending and self._tick_ns(now_ns) >= self._pending[0][0]:
             self._in_force = self._pending.pop(0)[1]
             for output, _ in self.arm.groups:
                 self._paces[output.name].hurry()
+            self._handed_ns = 0
         plan = self.executing
         for stream in self._streams:
             stream.advance(now_ns)
         if plan is not None:
-            delay_ns = round((plan.row_at(setpoint.t_ns) - _stamp_row(setpoint, plan)) * plan.dt_ns)
+            delay_ns = round((plan.row_at(moved.t_ns) - _stamp_row(setpoint, plan)) * plan.dt_ns)
             self._row_delay_ns = max(0, delay_ns)
             for gripper in self.grippers:
                 row = self._row(setpoint, plan, gripper.spec.latency_ns)
@@ -261,7 +276,8 @@ class Execution:
         assert self.setpoint is not None  # the commander is active
         due = Due()
         names = {name for name, pace in self._paces.items() if pace.tick()}
-        due.windows.extend(self._windows(now_ns, names))
+        if not self._spared(now_ns):
+            due.windows.extend(self._windows(now_ns, names))
         due.values.extend(self.arm.positions(self.setpoint.position, names))
         for stream in self._streams:
             if stream.sends and stream.spec.name in names:
@@ -277,13 +293,23 @@ class Execution:
         """The arm's trajectories with what was just accepted, ahead of their turn."""
         return Due(windows=self._windows(now_ns, set(self._paces)))
 
+    def _spared(self, now_ns: int) -> bool:
+        """Whether a slow arm has enough in hand: each window makes its controller's time jump by
+        the part of the way there that it has not passed.
+        """
+        half_ns = self._spec.rates.lookahead_ns // 2
+        return self._slider.factor < 1.0 and self._handed_ns - self._ahead_ns(now_ns) > half_ns
+
     def _windows(self, now_ns: int, names: set[str]) -> list[tuple[str, TrajectoryWindow]]:
         if not any(output.takes_windows and output.name in names for output, _ in self.arm.groups):
             return []
-        rates = self._spec.rates
-        ahead_ns = now_ns + self.arm.latency_ns
+        rates, ahead_ns = self._spec.rates, self._ahead_ns(now_ns)
         whole = self._motion.window(ahead_ns, rates.lookahead_ns, rates.spacing_ns)
-        return [] if whole is None else self.arm.windows(whole, names)
+        if whole is None:
+            return []
+        self._handed_ns = ahead_ns + rates.lookahead_ns
+        whole = replace(whole, t_ns=whole.t_ns + self._slider.behind_ns(now_ns))
+        return self.arm.windows(whole, names)
 
     def _grip(self, gripper: GripperOutput, due: Due, now_ns: int) -> None:
         name, position = gripper.spec.name, gripper.take()
@@ -351,22 +377,36 @@ class Execution:
             velocity=setpoint.velocity,
             acceleration=setpoint.acceleration,
             limited=limited,
-            time_scale=1.0 / setpoint.stretch,
+            time_scale=self._slider.factor / setpoint.stretch,
             deviation=float(np.abs(action - reference).max(initial=0.0)),
         )
+
+    def _executable(self, plan: Plan, now_ns: int) -> Plan:
+        """The plan as the joints execute it, on the arm's time.
+
+        Raises:
+            MotionRefused: They cannot.
+        """
+        at = self._slider.at
+        return replace(plan, start_ns=at(plan.start_ns), valid_from_ns=at(plan.valid_from_ns))
 
     def _forget_plans(self) -> None:
         self._in_force = None
         self._pending = []
         self._row_delay_ns = 0
+        self._handed_ns = 0
         for pace in self._paces.values():
             pace.hurry()
 
     def _row(self, setpoint: Setpoint, plan: Plan, latency_ns: int) -> float:
         """The row to send now to an output with its own latency."""
         ahead_ns = latency_ns - self.arm.latency_ns
-        row = _stamp_row(setpoint, plan) + ahead_ns / (plan.dt_ns * setpoint.stretch)
-        return max(0.0, row)
+        ahead = self._slider.factor * ahead_ns / (plan.dt_ns * setpoint.stretch)
+        return max(0.0, _stamp_row(setpoint, plan) + ahead)
+
+    def _ahead_ns(self, now_ns: int) -> int:
+        """The arm's time now."""
+        return self._slider.at(now_ns) + self.arm.latency_ns
 
     def _switch_ns(self, plan: Plan, now_ns: int) -> int:
         """When the motion begins a plan: at the first instant of its grid from then on."""
@@ -377,7 +417,7 @@ class Execution:
 
     def _tick_ns(self, now_ns: int) -> int:
         """The last instant of the motion's grid at or before now."""
-        since_ns = now_ns + self.arm.latency_ns - self._origin_ns
+        since_ns = self._ahead_ns(now_ns) - self._origin_ns
         return self._origin_ns + since_ns // self._period_ns * self._period_ns
 
 

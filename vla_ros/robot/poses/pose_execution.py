@@ -164,18 +164,6 @@ class PoseExecution(Execution):
         self._joint_dim = theirs.dim
         self._turned: tuple[Plan, int, Plan] | None = None
 
-    def first_step(self, plan: Plan, now_ns: int) -> tuple[float, str]:
-        """As for joints, see `Execution`.
-
-        Raises:
-            MotionRefused: The plan begins with a pose that cannot be reached.
-        """
-        return super().first_step(self._in_joints(plan, now_ns), now_ns)
-
-    def accept(self, plan: Plan, now_ns: int) -> None:
-        """As for joints, see `Execution`."""
-        super().accept(self._in_joints(plan, now_ns), now_ns)
-
     def sample(self, mode: Mode, epoch: int, measured: FloatArray) -> CommandedSample:
         """As for joints; a link's pose is what the commanded joints amount to."""
         sample, setpoint = super().sample(mode, epoch, measured), self.setpoint
@@ -212,14 +200,15 @@ class PoseExecution(Execution):
         spread[self._ours] = values[self._theirs]
         return spread
 
-    def _in_joints(self, plan: Plan, now_ns: int) -> Plan:
+    def _executable(self, plan: Plan, now_ns: int) -> Plan:
         """The plan in joints, up to the first row that a link would miss.
 
         Raises:
             MotionRefused: That is the row at which the plan begins, or some elements are no pose.
         """
         if self._turned is None or self._turned[:2] != (plan, now_ns):
-            self._turned = (plan, now_ns, self._turn(plan, now_ns))
+            timed = super()._executable(plan, now_ns)
+            self._turned = (plan, now_ns, self._turn(timed, now_ns))
         return self._turned[2]
 
     def _turn(self, plan: Plan, now_ns: int) -> Plan:

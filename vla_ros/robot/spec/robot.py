@@ -26,6 +26,7 @@ from vla_ros.robot.spec.outputs import (
 )
 from vla_ros.robot.spec.pose import PoseSliceSpec, joint_slice, parts_of
 from vla_ros.robot.spec.safety import EStopSpec, OwnersSpec, WatchdogSpec
+from vla_ros.robot.spec.speed_scaling import SpeedScalingSpec
 from vla_ros.robot.spec.state import Part, StateSpec
 from vla_ros.robot.spec.streams import CameraSpec
 from vla_ros.robot.spec.workspace import WorkspaceSpec
@@ -106,6 +107,7 @@ class RobotSpec(Strict):
     max_tracking_error: Positive
     watchdogs: WatchdogSpec = WatchdogSpec()
     estop: EStopSpec | None = None
+    speed_scaling: SpeedScalingSpec | None = None
     owners: OwnersSpec = OwnersSpec()
     workspace: WorkspaceSpec | None = None
     poses: dict[Name, dict[Name, Finite]] = Field(default_factory=dict)
@@ -152,6 +154,13 @@ class RobotSpec(Strict):
             for part in self.pose_slices
             if part.posture is not None and part.posture not in self.poses
         ]
+        if self.speed_scaling is not None:
+            problems += [
+                f"action slice '{part.name}' is of kind {part.kind}: speed_scaling slows positions "
+                "only, and the rest of the robot would not stay in step; remove one of the two"
+                for part in self.action
+                if part.kind in ("velocity", "effort")
+            ]
         if self.pose_slices and self.urdf is None:
             problems.append(f"action slice '{self.pose_slices[0].name}' (pose) needs a urdf")
         measured = {name for _, _, names in self.state.all_parts for name in names}
