@@ -1,4 +1,7 @@
-"""`python -m benchmarks [NAME ...] [--quick]`: all benchmarks, or those named."""
+"""`python -m benchmarks [NAME ...] [OPTION ...]`: all benchmarks, or those named, with options.
+
+Options that only one benchmark has go to one alone: `python -m benchmarks sync --json sync.json`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 PARTS = (
     "controller_process",
     "harness",
+    "latency_scenes",
     "mock_hardware",
     "motion_dds",
     "motion_figures",
@@ -24,8 +28,8 @@ NAMES = sorted(
 def main() -> int:
     """Run each in a process of its own; 0 when every goal of all of them is met."""
     words = sys.argv[1:]
-    options = [word for word in words if word.startswith("-")]
-    named = [word for word in words if not word.startswith("-")]
+    count = next((k for k, word in enumerate(words) if word.startswith("-")), len(words))
+    named, options = words[:count], words[count:]
     unknown = sorted(set(named) - set(NAMES))
     if unknown:
         print(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
