@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -320,6 +321,23 @@ def test_an_option_of_another_family_is_refused(name, option, tmp_path):
     declared = yaml.safe_load((folder / "vla.yaml").read_text())
     edit_yaml(folder, options={**declared["options"], **option})
     assert f"options: {next(iter(option))}" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [
+        ({"visoin": {"width": 8}}, "options: sizes.visoin"),
+        ({"language": {"breadth": 8}}, "options.sizes.language: .*'breadth'"),
+    ],
+)
+def test_a_size_that_does_not_exist_is_refused_by_name(sizes, text, folder):
+    edit_yaml(folder, options={"sizes": sizes})
+    assert re.search(text, refusal(folder))
+
+
+def test_an_unknown_variant_is_refused_with_those_that_are_known(folder):
+    edit_json(folder / "config.json", action_expert_variant="gemma_9b")
+    assert "'gemma_9b' is none of ['gemma_2b', 'gemma_300m']" in refusal(folder)
 
 
 def test_reusing_unchanged_images_changes_no_chunk(folder):

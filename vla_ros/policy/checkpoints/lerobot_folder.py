@@ -107,6 +107,17 @@ class LeRobotFolder:
             raise self.error(f"'{key}' of config.json: expected {kind}, got {value!r}")
         return value
 
+    def one_of(self, key: str, known: tuple[object, ...]) -> Any:
+        """A value of config.json that is one of a few.
+
+        Raises:
+            LeRobotError: It is missing or another.
+        """
+        value = self.config.get(key)
+        if value not in known:
+            raise self.error(f"'{key}' is {value!r}, expected one of {known}")
+        return value
+
     def normaliser(self, feature: str) -> Normaliser:
         """How a feature is normalised, with its statistics.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,10 +13,14 @@ from torch import nn
 
 from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
 from vla_ros.policy.checkpoints.layouts import CheckpointFolder, LayoutError
-from vla_ros.policy.checkpoints.vla_options import Advantage, Dual, VlaOptions
+from vla_ros.policy.checkpoints.vla_options import Advantage, Dual, FlowOptions, Sized, VlaOptions
 from vla_ros.policy.checkpoints.weights import Part, fill
 from vla_ros.policy.dual_policy import AtOnce, DualPolicy, TwoStagePolicy
-from vla_ros.policy.flow_policy import FlowProcessors
+from vla_ros.policy.flow_policy import FlowPolicy, FlowProcessors
+from vla_ros.policy.models.gated import GatedSizes
+from vla_ros.policy.models.prefix_expert import PrefixExpert
+from vla_ros.policy.models.siglip import SiglipSizes
+from vla_ros.policy.models.unchanged_images import reuse_unchanged
 from vla_ros.policy.processors import RelativeActions, ZeroPadding
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import Prompt
@@ -23,9 +28,22 @@ from vla_ros.policy.processors.tokens import TextTokenizer
 from vla_ros.policy.protocol import Policy, PolicySpec
 
 Network = TypeVar("Network", bound=nn.Module)
+Sizes = TypeVar("Sizes", GatedSizes, SiglipSizes)
 
 _EXACT = ("norm", "action_", "state.", "time_", "modulation")
 """Weights with these in their names stay float32 in a bfloat16 model: small, and tender."""
+
+
+def declared_sizes(part: Sized, published: Sizes, options: VlaOptions) -> Sizes:
+    """The sizes of a part of the network, with the declared ones over the published ones.
+
+    Raises:
+        DeclarationError: A name of a size is unknown.
+    """
+    try:
+        return replace(published, **options.sizes.get(part, {}))
+    except TypeError as error:
+        raise DeclarationError(f"options.sizes.{part}: {error}") from error
 
 
 def load_weights(
@@ -185,6 +203,34 @@ def relative_actions(names: tuple[str, ...], spec: PolicySpec) -> RelativeAction
             f"{list(names)}"
         )
     return RelativeActions(columns, columns)
+
+
+def flow_policy(
+    folder: CheckpointFolder,
+    options: FlowOptions,
+    spec: PolicySpec,
+    network: PrefixExpert[Any],
+    processors: FlowProcessors,
+    *,
+    threads: int | None,
+) -> Policy:
+    """The policy over a loaded network, as the options want it.
+
+    Raises:
+        DualSystemError: It cannot look and act at two paces.
+    """
+    if options.reuse_images:
+        reuse_unchanged(network.get_submodule("vision"))
+    steps = int(setting(folder, "num_inference_steps", "num_steps", default=10))
+    flow = FlowPolicy(
+        spec,
+        network,
+        processors,
+        num_steps=options.num_steps or steps,
+        threads=threads,
+        cuda_graphs=options.cuda_graphs,
+    )
+    return at_its_paces(flow, options.dual)
 
 
 def at_its_paces(policy: TwoStagePolicy, dual: Dual | None) -> Policy:

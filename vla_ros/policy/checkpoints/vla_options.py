@@ -12,6 +12,7 @@ from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
 
 Options = TypeVar("Options", bound=BaseModel)
 Behaviour = Literal["modern", "lerobot_0_4"]
+Sized = Literal["vision", "language", "expert", "words", "fold"]
 
 
 class Advantage(BaseModel):
@@ -61,7 +62,7 @@ class VlaOptions(BaseModel):
     resize: Literal["pil", "torch"] | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     relative: tuple[str, ...] = ()
-    sizes: dict[str, Any] = {}
+    sizes: dict[Sized, Any] = {}
 
     @property
     def torch_dtype(self) -> torch.dtype:

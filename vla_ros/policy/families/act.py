@@ -114,10 +114,7 @@ def act_sizes(checkpoint: LeRobotFolder) -> ActSizes:
         "feedforward_activation": ("relu", "gelu"),
     }
     for key, known in supported.items():
-        if checkpoint.config.get(key) not in known:
-            raise checkpoint.error(
-                f"'{key}' is {checkpoint.config.get(key)!r}, expected one of {known}"
-            )
+        checkpoint.one_of(key, known)
     stem = f"{_PREFIX}backbone.conv1.weight"
     if stem not in checkpoint.weights.names:
         raise checkpoint.error(f"the weights hold no '{stem}'; ACT without images is not supported")

@@ -171,10 +171,7 @@ def read_sampling(checkpoint: LeRobotFolder) -> Sampling:
         raise checkpoint.error(
             f"cannot take {steps} of {train} steps and rows {first} to {first + count} of {horizon}"
         )
-    _one_of(checkpoint, "noise_scheduler_type", ("DDPM", "DDIM"))
-    _one_of(checkpoint, "prediction_type", ("epsilon", "sample"))
-    _one_of(checkpoint, "beta_schedule", ("squaredcos_cap_v2", "linear"))
-    if checkpoint.config["beta_schedule"] == "linear":
+    if checkpoint.one_of("beta_schedule", ("squaredcos_cap_v2", "linear")) == "linear":
         start, end = checkpoint.get("beta_start", float), checkpoint.get("beta_end", float)
         betas = torch.linspace(start, end, train)
     else:
@@ -183,10 +180,10 @@ def read_sampling(checkpoint: LeRobotFolder) -> Sampling:
     return Sampling(
         schedule=NoiseSchedule(
             kept=kept_share(betas),
-            prediction=checkpoint.config["prediction_type"],
+            prediction=checkpoint.one_of("prediction_type", ("epsilon", "sample")),
             clip=float(clip) if checkpoint.get("clip_sample", bool) else None,
         ),
-        sampler=checkpoint.config["noise_scheduler_type"],
+        sampler=checkpoint.one_of("noise_scheduler_type", ("DDPM", "DDIM")),
         steps=steps,
         horizon=horizon,
         rows=slice(first, first + count),
@@ -194,8 +191,7 @@ def read_sampling(checkpoint: LeRobotFolder) -> Sampling:
 
 
 def _sizes(checkpoint: LeRobotFolder) -> DiffusionSizes:
-    _one_of(checkpoint, "vision_backbone", tuple(BLOCKS))
-    _one_of(checkpoint, "resize_shape", (None,))
+    checkpoint.one_of("resize_shape", (None,))
     separate = checkpoint.get("use_separate_rgb_encoder_per_camera", bool)
     stem = f"{_PREFIX}rgb_encoder{'.0' if separate else ''}.backbone.0.weight"
     if stem not in checkpoint.weights.names:
@@ -214,7 +210,7 @@ def _sizes(checkpoint: LeRobotFolder) -> DiffusionSizes:
         use_separate_rgb_encoder_per_camera=separate,
         spatial_softmax_num_keypoints=keypoints,
         use_group_norm=checkpoint.get("use_group_norm", bool),
-        vision_backbone=checkpoint.config["vision_backbone"],
+        vision_backbone=checkpoint.one_of("vision_backbone", tuple(BLOCKS)),
         backbone_width=checkpoint.weights.shape(stem)[0],
         unet=UnetSizes(
             action_dim=checkpoint.dim(ACTION),
@@ -231,10 +227,3 @@ def _sizes(checkpoint: LeRobotFolder) -> DiffusionSizes:
             use_film_scale_modulation=checkpoint.get("use_film_scale_modulation", bool),
         ),
     )
-
-
-def _one_of(checkpoint: LeRobotFolder, key: str, known: tuple[object, ...]) -> None:
-    if checkpoint.config.get(key) not in known:
-        raise checkpoint.error(
-            f"'{key}' is {checkpoint.config.get(key)!r}, expected one of {known}"
-        )

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
 from vla_ros.policy.checkpoints.layouts import CheckpointFolder, read_folder
 from vla_ros.policy.checkpoints.vla_loading import (
-    at_its_paces,
+    declared_sizes,
+    flow_policy,
     load_weights,
     make_processors,
     make_spec,
     setting,
 )
-from vla_ros.policy.checkpoints.vla_options import Pi0Options, options_as
+from vla_ros.policy.checkpoints.vla_options import Pi0Options, VlaOptions, options_as
 from vla_ros.policy.checkpoints.weights import TensorFile
 from vla_ros.policy.families.pi0_weights import UNUSED, canonical, pi0_parts
-from vla_ros.policy.flow_policy import FlowPolicy
 from vla_ros.policy.models.gated import GatedSizes
 from vla_ros.policy.models.pi0 import Pi0, Pi0Sizes
 from vla_ros.policy.models.siglip import SiglipSizes
-from vla_ros.policy.models.unchanged_images import reuse_unchanged
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import LinePrompt, StatePrompt
 from vla_ros.policy.protocol import Policy
@@ -43,35 +41,37 @@ GEMMA = {
 SO400M = SiglipSizes(width=1152, layers=27, heads=16, hidden=4304, patch=14, image=224)
 
 
+def gemma_sizes(
+    part: Literal["language", "expert"], variant: str, options: VlaOptions
+) -> GatedSizes:
+    """Sizes by the name in config.json, with the declared ones over them.
+
+    Raises:
+        DeclarationError: The variant, or a name of a size, is unknown.
+    """
+    if variant not in GEMMA:
+        raise DeclarationError(f"config.json: the variant '{variant}' is none of {sorted(GEMMA)}")
+    return declared_sizes(part, GEMMA[variant], options)
+
+
 def pi0_sizes(folder: CheckpointFolder, options: Pi0Options, *, adaptive: bool) -> Pi0Sizes:
     """Sizes by the names in config.json, with the declared ones over them.
 
     Raises:
         DeclarationError: A name of a size or variant is unknown.
     """
-    own = options.sizes
-    try:
-        return Pi0Sizes(
-            vision=replace(SO400M, **own.get("vision", {})),
-            language=replace(
-                GEMMA[setting(folder, "paligemma_variant", default="gemma_2b")],
-                **own.get("language", {}),
-            ),
-            expert=replace(
-                GEMMA[setting(folder, "action_expert_variant", default="gemma_300m")],
-                **own.get("expert", {}),
-            ),
-            words=own.get("words", WORDS),
-            state_dim=int(setting(folder, "max_state_dim", "action_dim")),
-            action_dim=int(setting(folder, "max_action_dim", "action_dim")),
-            horizon=int(setting(folder, "chunk_size", "action_horizon")),
-            adaptive=adaptive,
-        )
-    except (KeyError, TypeError) as error:
-        raise DeclarationError(
-            f"'{folder.folder}': unknown size or variant {error}; variants known here are "
-            f"{sorted(GEMMA)}"
-        ) from error
+    language = setting(folder, "paligemma_variant", default="gemma_2b")
+    expert = setting(folder, "action_expert_variant", default="gemma_300m")
+    return Pi0Sizes(
+        vision=declared_sizes("vision", SO400M, options),
+        language=gemma_sizes("language", language, options),
+        expert=gemma_sizes("expert", expert, options),
+        words=options.sizes.get("words", WORDS),
+        state_dim=int(setting(folder, "max_state_dim", "action_dim")),
+        action_dim=int(setting(folder, "max_action_dim", "action_dim")),
+        horizon=int(setting(folder, "chunk_size", "action_horizon")),
+        adaptive=adaptive,
+    )
 
 
 def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Policy:
@@ -118,15 +118,4 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
         tokenizer=TOKENIZER,
         longest=int(setting(files, "tokenizer_max_length", default=200 if adaptive else 48)),
     )
-    steps = options.num_steps or int(setting(files, "num_inference_steps", "num_steps", default=10))
-    if options.reuse_images:
-        reuse_unchanged(network.vision)
-    flow = FlowPolicy(
-        spec,
-        network,
-        processors,
-        num_steps=steps,
-        threads=threads,
-        cuda_graphs=options.cuda_graphs,
-    )
-    return at_its_paces(flow, options.dual)
+    return flow_policy(files, options, spec, network, processors, threads=threads)

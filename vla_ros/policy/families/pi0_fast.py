@@ -24,6 +24,7 @@ import torch
 from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
 from vla_ros.policy.checkpoints.layouts import CheckpointFolder, LayoutError, read_folder
 from vla_ros.policy.checkpoints.vla_loading import (
+    declared_sizes,
     load_weights,
     make_processors,
     make_spec,
@@ -31,7 +32,7 @@ from vla_ros.policy.checkpoints.vla_loading import (
 )
 from vla_ros.policy.checkpoints.vla_options import Pi0FastOptions, options_as
 from vla_ros.policy.checkpoints.weights import Part
-from vla_ros.policy.families.pi0 import GEMMA, SO400M, TOKENIZER, WORDS
+from vla_ros.policy.families.pi0 import SO400M, TOKENIZER, WORDS, gemma_sizes
 from vla_ros.policy.families.pi0_weights import (
     HEAD,
     LAST_NORM,
@@ -189,18 +190,12 @@ def pi0_fast_sizes(folder: CheckpointFolder, options: Pi0FastOptions) -> PaliGem
     Raises:
         DeclarationError: A name of a size or variant is unknown.
     """
-    own, variant = options.sizes, setting(folder, "paligemma_variant", default="gemma_2b")
-    try:
-        return PaliGemmaSizes(
-            vision=replace(SO400M, **own.get("vision", {})),
-            language=replace(GEMMA[variant], **own.get("language", {})),
-            words=int(own.get("words", WORDS)),
-        )
-    except (KeyError, TypeError) as error:
-        raise DeclarationError(
-            f"'{folder.folder}': unknown size or variant {error}; variants known here are "
-            f"{sorted(GEMMA)}"
-        ) from error
+    variant = setting(folder, "paligemma_variant", default="gemma_2b")
+    return PaliGemmaSizes(
+        vision=declared_sizes("vision", SO400M, options),
+        language=gemma_sizes("language", variant, options),
+        words=int(options.sizes.get("words", WORDS)),
+    )
 
 
 def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Pi0FastPolicy:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
+from vla_ros.policy.checkpoints.declaration import Declaration
 from vla_ros.policy.checkpoints.layouts import CheckpointFolder, LayoutError, read_folder
 from vla_ros.policy.checkpoints.vla_loading import (
-    at_its_paces,
+    declared_sizes,
+    flow_policy,
     load_weights,
     make_processors,
     make_spec,
@@ -16,11 +17,9 @@ from vla_ros.policy.checkpoints.vla_loading import (
 )
 from vla_ros.policy.checkpoints.vla_options import SmolVlaOptions, options_as
 from vla_ros.policy.families.smolvla_weights import shift_positions, smolvla_parts, smolvla_unused
-from vla_ros.policy.flow_policy import FlowPolicy
 from vla_ros.policy.models.gated import GatedSizes
 from vla_ros.policy.models.siglip import SiglipSizes
 from vla_ros.policy.models.smolvla import SmolVla, SmolVlaSizes
-from vla_ros.policy.models.unchanged_images import reuse_unchanged
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import LinePrompt
 from vla_ros.policy.protocol import Policy
@@ -66,28 +65,18 @@ def smolvla_sizes(folder: CheckpointFolder, options: SmolVlaOptions) -> SmolVlaS
                 f"'{folder.folder}': {name}={got} is not supported, expected {value}; serve this "
                 "checkpoint from LeRobot itself"
             )
-    own = options.sizes
     layers = int(setting(folder, "num_vlm_layers", default=16))
-    try:
-        vision = replace(
-            VISION,
-            image=int(setting(folder, "resize_imgs_with_padding")[0]),
-            **own.get("vision", {}),
-        )
-        language = replace(LANGUAGE, layers=layers, **own.get("language", {}))
-        width = int(language.width * float(setting(folder, "expert_width_multiplier")))
-        expert = replace(
-            language, **{"width": width, "hidden": _expert_hidden(width), **own.get("expert", {})}
-        )
-    except TypeError as error:
-        raise DeclarationError(f"options.sizes: {error}") from error
+    image = int(setting(folder, "resize_imgs_with_padding")[0])
+    language = declared_sizes("language", replace(LANGUAGE, layers=layers), options)
+    width = int(language.width * float(setting(folder, "expert_width_multiplier")))
+    expert = replace(language, width=width, hidden=_expert_hidden(width))
     return SmolVlaSizes(
-        vision=vision,
-        fold=int(own.get("fold", 4)),
+        vision=declared_sizes("vision", replace(VISION, image=image), options),
+        fold=int(options.sizes.get("fold", 4)),
         language=language,
-        expert=expert,
+        expert=declared_sizes("expert", expert, options),
         self_every=int(setting(folder, "self_attn_every_n_layers", default=2)),
-        words=int(own.get("words", WORDS)),
+        words=int(options.sizes.get("words", WORDS)),
         state_dim=int(setting(folder, "max_state_dim")),
         action_dim=int(setting(folder, "max_action_dim")),
         horizon=int(setting(folder, "chunk_size")),
@@ -138,15 +127,4 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
         tokenizer=TOKENIZER,
         longest=int(setting(files, "tokenizer_max_length", default=48)),
     )
-    steps = options.num_steps or int(setting(files, "num_steps", default=10))
-    if options.reuse_images:
-        reuse_unchanged(network.vision)
-    flow = FlowPolicy(
-        spec,
-        network,
-        processors,
-        num_steps=steps,
-        threads=threads,
-        cuda_graphs=options.cuda_graphs,
-    )
-    return at_its_paces(flow, options.dual)
+    return flow_policy(files, options, spec, network, processors, threads=threads)
