@@ -70,7 +70,7 @@ class ControlBridge(VlaNode[Parameters]):
         info = robot_spec_msg(self.spec, text)
         self.publisher(RobotSpecInfo, "robot_spec", "latched").publish(info)
         self._people = BridgeServices(
-            self, lambda: self.commander, self.clock.alive_ns, self._publish_status
+            self, lambda: self.commander, self.clock.awake_ns, self._publish_status
         )
         self._go_to = GoToServer(self, lambda: self.commander, self.clock.now_ns)
         self.on_release(self._go_to.destroy)
@@ -81,7 +81,7 @@ class ControlBridge(VlaNode[Parameters]):
         self.clock.on_jump = self._on_jump
         self._commanded = self.publisher(Commanded, "commanded", "commanded", counted=True)
         self._outputs = Outputs(self, self.spec)
-        self._outputs.prepare(self.commander, self.clock.now_ns(), self.clock.alive_ns())
+        self._outputs.prepare(self.commander, self.clock.now_ns(), self.clock.awake_ns())
         self._joints = JointsOfAllTopics(self.spec.state)
         for source in self.spec.state.joint_sources:
             take = functools.partial(self._on_joints, source)
@@ -95,7 +95,7 @@ class ControlBridge(VlaNode[Parameters]):
 
     def deactivate(self) -> None:
         """Nothing is sent any more; what does not brake by itself is told to."""
-        self.commander.stop("operator", "control_bridge was deactivated", self.clock.now_ns())
+        self.commander.stop("deactivated", self.why_inactive, self.clock.now_ns())
         brake(self.commander, self._outputs, self.clock, self.spec.rates.control_period_ns)
         self._go_to.end("STOPPED", self.commander.stop_text)
         self._publish_status()
@@ -121,7 +121,7 @@ class ControlBridge(VlaNode[Parameters]):
         self.commander.clock_jump(self.get_clock().now().nanoseconds)
 
     def _watch_clock(self) -> None:
-        self.commander.watch_clock(self.clock.alive_ns())
+        self.commander.watch_clock(self.clock.awake_ns())
 
     # Inputs.
 
@@ -136,7 +136,7 @@ class ControlBridge(VlaNode[Parameters]):
         if heard is None:
             return
         self._diagnostics.event("joint states", self.clock.now_ns() - heard[0])
-        refusal = self.commander.joint_state(*heard, self.clock.now_ns(), self.clock.alive_ns())
+        refusal = self.commander.joint_state(*heard, self.clock.now_ns(), self.clock.awake_ns())
         if refusal is not None:
             self.get_logger().warning(refusal.text, throttle_duration_sec=1.0)
 
@@ -155,7 +155,7 @@ class ControlBridge(VlaNode[Parameters]):
             return
         now_ns = self.clock.now_ns()
         self._diagnostics.event("chunk", now_ns - plan.t_obs_ns)
-        self._refused(self.commander.accept(plan, now_ns, self.clock.alive_ns()))
+        self._refused(self.commander.accept(plan, now_ns, self.clock.awake_ns()))
         if not self.parameters.lockstep:  # where nothing is held up
             self._outputs.send(self.commander.preview(now_ns), now_ns)
         self._diagnostics.values["remark"] = self.commander.remark
@@ -170,8 +170,8 @@ class ControlBridge(VlaNode[Parameters]):
     def _tick(self) -> None:
         now_ns = self.clock.now_ns()
         self._diagnostics.event("control period")
-        self._outputs.prepare(self.commander, now_ns, self.clock.alive_ns())
-        commands = self.commander.tick(now_ns, self.clock.alive_ns())
+        self._outputs.prepare(self.commander, now_ns, self.clock.awake_ns())
+        commands = self.commander.tick(now_ns, self.clock.awake_ns())
         self._outputs.send(commands, now_ns)
         self._diagnostics.values.update(self._outputs.problems())
         if commands.commanded is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from rclpy.node import Node
 
+from vla_ros.ros.awake import AwakeTime
 from vla_ros.ros.jumps import JumpDetector
 
 SAME_INSTANT_NS = 20_000_000
@@ -30,6 +31,7 @@ class NodeClock:
         self._lockstep = lockstep
         self._tick_ns = 0
         self._jumps = JumpDetector()
+        self._awake = AwakeTime()
         self.on_jump: Callable[[int], None] | None = None
 
     def now_ns(self) -> int:
@@ -61,6 +63,10 @@ class NodeClock:
         Nobody is late there; the barrier has its own patience, and names who is silent.
         """
         return self._tick_ns if self._lockstep else self.steady_ns()
+
+    def awake_ns(self) -> int:
+        """The same without this process's own pauses; see `AwakeTime`."""
+        return self._tick_ns if self._lockstep else self._awake.at(self.steady_ns())
 
     def set_ns(self, t_ns: int) -> None:
         """Moves lockstep time; called by the participant at each tick."""

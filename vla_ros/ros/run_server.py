@@ -36,7 +36,7 @@ class RunServer:
     def loaded(self, runner: PolicyRunner, model_id: str) -> None:
         """The policy is ready."""
         self._runner, self._model_id = runner, model_id
-        self._desk.loaded(runner, self._clock.now_ns(), self._clock.alive_ns())
+        self._desk.loaded(runner, self._clock.now_ns(), self._clock.awake_ns())
         self._flush()
 
     def not_loaded(self, problem: str) -> None:
@@ -46,11 +46,11 @@ class RunServer:
 
     def observed(self) -> None:
         """An observation came."""
-        self._desk.observed(self._clock.alive_ns())
+        self._desk.observed(self._clock.awake_ns())
 
     def on_bridge(self, message: BridgeStatus) -> None:
         """The bridge reported."""
-        self._desk.bridge(bridge_view(message), self._clock.now_ns(), self._clock.alive_ns())
+        self._desk.bridge(bridge_view(message), self._clock.now_ns(), self._clock.awake_ns())
         self._flush()
 
     def fault(self, text: str) -> None:
@@ -65,12 +65,12 @@ class RunServer:
 
     def tick(self) -> None:
         """Notice what time has brought."""
-        self._desk.tick(self._clock.now_ns(), self._clock.alive_ns())
+        self._desk.tick(self._clock.now_ns(), self._clock.awake_ns())
         self._flush()
 
     def feedback(self) -> None:
         """A sign of life for the goal in hand, also while it waits; it ends if nobody hears it."""
-        self._desk.client(self._goals.listened(), self._clock.now_ns(), self._clock.alive_ns())
+        self._desk.client(self._goals.listened(), self._clock.now_ns(), self._clock.awake_ns())
         self._flush()
         goal, runner = self._desk.current, self._runner
         if goal is None:
@@ -83,7 +83,7 @@ class RunServer:
 
     def _on_goal(self, goal_id: bytes, request: RunPolicy.Goal) -> None:
         goal = goal_from(goal_id, request, self._seed)
-        self._desk.request(goal, self._clock.now_ns(), self._clock.alive_ns())
+        self._desk.request(goal, self._clock.now_ns(), self._clock.awake_ns())
         self._flush()
 
     def _on_cancel(self, goal_id: bytes) -> None:

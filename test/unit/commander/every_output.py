@@ -141,6 +141,6 @@ class Rig(Bench):
         self.ticks(ticks)
         assert self.commander.mode == "TRACKING"
 
-    def since(self, now: int) -> list:
-        """Payloads sent after a time."""
-        return [payload for t, payload in self.sent if t > now]
+    def since(self, count: int) -> list:
+        """Payloads sent after the first ``count``."""
+        return [payload for _, payload in self.sent[count:]]

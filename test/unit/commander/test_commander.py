@@ -373,8 +373,8 @@ def test_a_clock_jump_drops_the_run_and_never_fast_forwards(jump_ms):
     for sample in samples:
         assert ((sample.action[:2] >= low) & (sample.action[:2] <= high)).all()
     assert not samples[-1].velocity.any()
-    assert bench.commander.mode == "HOLDING"
-    assert bench.commander.stop_reason == "none"
+    assert bench.commander.mode == "STOPPED"
+    assert bench.commander.stop_reason == "clock_jump"
 
 
 def test_time_that_goes_back_without_a_word_is_a_clock_jump():

@@ -222,7 +222,7 @@ class Commander(Authority):
             self._helm.note(now_ns)
         if self._helm.active:
             if self._sending(now_ns):
-                due = self._execution.due(now_ns)
+                due = self._helm.due(now_ns)
             commanded = self._sample()
         for name in (*dict(due.windows), *dict(due.values), *dict(due.grips)):
             self._last_sent_ns[name] = now_ns

@@ -39,13 +39,15 @@ StopReason = Literal[
     "stream",
     "estop",
     "clock",
+    "clock_jump",
     "workspace",
+    "deactivated",
 ]
 """operator: asked for. joint_state: joint states ceased. plan_stale: a run's chunks ceased.
 tracking_error: the robot is not where it was sent. motion: a plan could not be executed within the
 limits. deadline: the bridge itself did not run. stream: an input declared ``on_loss: stop``.
-estop: pressed, or its heartbeat ceased. clock: ROS time stood still. workspace: the motion would
-leave the workspace."""
+estop: pressed, or its heartbeat ceased. clock: ROS time stood still. clock_jump: it jumped.
+workspace: the motion would leave the workspace. deactivated: the bridge goes down."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,11 +6,13 @@ more once nobody is in command and what it sent last has been played to its end.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vla_ros.chunks import Refusal
 from vla_ros.motion import MotionRefused
-from vla_ros.robot.command.execution import Execution
+from vla_ros.robot.command.execution import Due, Execution
 from vla_ros.robot.command.gate import Gate
 from vla_ros.robot.command.watchdogs import JointWatch, RestWatch
 from vla_ros.robot.spec.robot import RobotSpec
@@ -39,6 +41,7 @@ class Helm:
         self._rest = RestWatch(spec.rates.lookahead_ns)
         self._arm_size = len(execution.arm.names)
         self._max_moved = spec.max_tracking_error
+        self._withheld = False
         self.active = False
         self.released = False
 
@@ -53,7 +56,7 @@ class Helm:
         self.active = measured is not None and not self._gate.closed
         if measured is None or not self.active:
             return
-        self.released = False
+        self.released = self._withheld = False
         self._rest.restart()
         self._joints.restart()
         try:
@@ -86,6 +89,19 @@ class Helm:
         self._rest.restart()
         if self.active:
             self._execution.clock_jump(now_ns)
+
+    def withhold_windows(self) -> None:
+        """Send no more of them until the next `take`: the last one ends in a brake.
+
+        ROS time went ahead. For a controller whose time did not, a window begins far in the future,
+        and on its slow way there the controller swings past everything.
+        """
+        self._withheld = not self._execution.arm.whole_chunks  # a chunk has no brake at its end
+
+    def due(self, now_ns: int) -> Due:
+        """What to send now."""
+        due = self._execution.due(now_ns)
+        return replace(due, windows=[]) if self._withheld else due
 
     def note(self, now_ns: int) -> None:
         """Take note of a tick; a robot that is somebody else's or disabled is left alone once it

@@ -1,7 +1,8 @@
 """Is everybody alive, and is the robot where it was sent? Ages are on steady time.
 
-ROS timers stop with /clock, so silence is measured on the steady clock. A lockstep simulation has
-no such thing as silence: there the caller passes simulated time as steady time.
+ROS timers stop with /clock, so silence is measured on the steady clock, without this process's own
+pauses (`vla_ros.ros.awake`): only `TickWatch` notices those, whichever watchdog is asked first. A
+lockstep simulation has no such thing as silence: there the caller passes simulated time.
 """
 
 from __future__ import annotations
@@ -235,8 +236,8 @@ class TickWatch:
         self._last_ns = None
 
     def went_back(self, now_ns: int) -> bool:
-        """Whether time did not go on since the last tick."""
-        return self._last_ns is not None and now_ns <= self._last_ns
+        """Whether time went back since the last tick."""
+        return self._last_ns is not None and now_ns < self._last_ns
 
     def tick(self, now_ns: int) -> Alarm | None:
         """Take note of a tick.

@@ -22,7 +22,9 @@ _REASON: dict[StopReason, int] = {
     "stream": BridgeStatus.STREAM_LOST,
     "estop": BridgeStatus.ESTOP,
     "clock": BridgeStatus.CLOCK_LOST,
+    "clock_jump": BridgeStatus.CLOCK_JUMP,
     "workspace": BridgeStatus.WORKSPACE,
+    "deactivated": BridgeStatus.DEACTIVATED,
 }
 
 

@@ -25,7 +25,7 @@ def brake(commander: Commander, outputs: Outputs, clock: NodeClock, period_ns: i
         clock: Of the node.
         period_ns: Control period, in [ns].
     """
-    start_ns, steady_ns, begin_s = clock.now_ns(), clock.alive_ns(), time.monotonic()
+    start_ns, steady_ns, begin_s = clock.now_ns(), clock.awake_ns(), time.monotonic()
     elapsed_ns = 0
     if not commander.must_say_goodbye(start_ns):
         return
