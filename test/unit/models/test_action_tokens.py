@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
 from contract import MovablePolicyContract
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.families.action_tokens import ActionTokenPolicy, ActionTokens
+from vla_ros.policy.families.action_tokens import ActionTokenPolicy
+from vla_ros.policy.first_look import ObservationMismatch
 from vla_ros.policy.load import load_policy
-from vla_ros.policy.models.binned import BinError, BinnedActions
+from vla_ros.policy.models.binned import ActionTokens, BinError, BinnedActions
+from vla_ros.policy.protocol import PolicyRequest
 
 pytestmark = pytest.mark.slow  # transformers alone takes seconds to import
 
@@ -231,6 +234,41 @@ def test_ranges_may_be_the_extremes_of_the_data_in_256_bins(folder):
     bins = load_policy(declare(folder, limits="min_max", bins=256))._tokens.bins
     np.testing.assert_array_equal(bins.low, [-0.9, 0.0, -1.0])
     assert bins.bins == 256
+
+
+def in_degrees(policy: ActionTokenPolicy, element: int) -> PolicyRequest:
+    """A request whose state has one element that is 57 times as large."""
+    request = random_request(policy.spec)
+    state = np.full(3, 0.4)
+    state[element] *= 180.0 / np.pi
+    return replace(request, observation=replace(request.observation, state=state))
+
+
+def with_proprio(folder: Path, **proprio: list[float]) -> Path:
+    statistics = {"mine": {"action": STATISTICS, "proprio": proprio}}
+    (folder / "dataset_statistics.json").write_text(json.dumps(statistics))
+    return folder
+
+
+def test_the_first_state_that_actions_are_relative_to_must_be_in_the_datas_units(folder):
+    with_proprio(folder, mean=[0.3, 0.3, 0.3], std=[0.2, 0.2, 0.2])
+    policy = load_policy(declare(folder, relative=["b"]))
+    with pytest.raises(ObservationMismatch, match=r"'b' is 113\.1 deviations"):
+        policy.infer(in_degrees(policy, 1))
+    assert np.isfinite(policy.infer(in_degrees(policy, 2))).all()
+    assert np.isfinite(policy.infer(in_degrees(policy, 1))).all()  # it was the first that counted
+    policy.reset()
+    with pytest.raises(ObservationMismatch):
+        policy.infer(in_degrees(policy, 1))
+
+
+@pytest.mark.parametrize(
+    "proprio", [{}, {"mean": [0.0] * 3, "std": [0.0] * 3}, {"mean": [0.0] * 8, "std": [1e-3] * 8}]
+)
+def test_a_state_is_not_compared_with_what_the_folder_does_not_know(proprio, folder):
+    with_proprio(folder, **proprio)
+    policy = load_policy(declare(folder, relative=["b"]))
+    assert np.isfinite(policy.infer(in_degrees(policy, 1))).all()
 
 
 def refusal(source: str) -> str:

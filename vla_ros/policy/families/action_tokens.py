@@ -33,12 +33,10 @@ from vla_ros.policy.checkpoints.layouts import read_json
 from vla_ros.policy.checkpoints.vla_loading import model_id, relative_actions
 from vla_ros.policy.checkpoints.vla_options import options_as
 from vla_ros.policy.first_look import checked_images, checked_state
-from vla_ros.policy.models.binned import BinError, BinnedActions, from_token_ids, token_ids
+from vla_ros.policy.models.binned import TOKENS, ActionTokens, BinnedActions
+from vla_ros.policy.network_policy import NetworkPolicy
 from vla_ros.policy.processors import RelativeActions
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
-
-TOKENS = 256
-"""Ids of the vocabulary that are actions."""
 
 NEED = "pip install -r requirements/language.txt"
 
@@ -89,55 +87,25 @@ class TokenOptions(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActionTokens:
-    """Chunks as ids of a vocabulary, and back.
+class TrainedState:
+    """The state in the training data, of the elements that actions are relative to.
+
+    The model itself does not read the state, so of the others nothing is asked.
 
     Attributes:
-        bins: Of each action element.
-        vocabulary: Ids of the language model, without padding.
-        horizon: Rows of a chunk.
+        mean: Shape (S,).
+        per_std: One over the standard deviation; 0 where there is nothing to compare. Shape (S,).
     """
 
-    bins: BinnedActions
-    vocabulary: int
-    horizon: int
+    mean: npt.NDArray[np.float64]
+    per_std: npt.NDArray[np.float64]
 
-    @property
-    def count(self) -> int:
-        """Ids of one chunk."""
-        return self.horizon * len(self.bins.low)
-
-    def write(self, chunk: npt.NDArray[np.floating]) -> list[int]:
-        """What the model should say. Shape (T, A) -> ids, row by row.
-
-        Raises:
-            BinError: It is not finite or has another number of elements.
-        """
-        return token_ids(self.bins.encode(chunk), self.vocabulary)
-
-    def read(self, ids: list[int]) -> npt.NDArray[np.float64]:
-        """The chunk of what a model said. Shape (T, A).
-
-        Raises:
-            BinError: It is too short or too long, or not all of it are actions.
-        """
-        if len(ids) != self.count:
-            raise BinError(
-                f"the model said {len(ids)} tokens, expected {self.horizon} rows of "
-                f"{len(self.bins.low)}; nothing is sent"
-            )
-        numbers = from_token_ids(ids, self.vocabulary, len(self.bins.low))
-        strange = sorted(set(ids) - set(range(self.vocabulary - TOKENS, self.vocabulary)))
-        if strange:
-            raise BinError(
-                f"the model said the tokens {strange[:5]}, which are no actions (those are "
-                f"{self.vocabulary - TOKENS} to {self.vocabulary - 1}); nothing is sent"
-            )
-        # 255 bins have 256 edges, and OpenVLA's last id is the upper edge itself.
-        return self.bins.decode(np.minimum(numbers, self.bins.bins - 1))
+    def deviations(self, state: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """How many standard deviations off each element is. Shape (S,)."""
+        return (state - self.mean) * self.per_std
 
 
-class ActionTokenPolicy:
+class ActionTokenPolicy(NetworkPolicy[Any]):
     """Asks a vision-language model for the tokens of a chunk.
 
     Args:
@@ -146,6 +114,8 @@ class ActionTokenPolicy:
         processor: The model's own, of texts and images.
         tokens: Chunks as ids.
         options: Settings.
+        relative: Actions that it says relative to the state.
+        trained: Where the state was in the training data.
     """
 
     def __init__(
@@ -156,14 +126,14 @@ class ActionTokenPolicy:
         tokens: ActionTokens,
         options: TokenOptions,
         relative: RelativeActions,
+        trained: TrainedState,
     ) -> None:
-        self._spec = spec
-        self._model = model
+        super().__init__(spec, model)
         self._processor = processor
         self._tokens = tokens
         self._prompt = options.prompt
         self._relative = relative
-        self._device = torch.device("cpu")
+        self._trained = trained
         # One of our own: what the folder's says, for example on sampling, was meant for texts.
         transformers: Any = importlib.import_module("transformers")
         heated = {"do_sample": True, "temperature": options.temperature, "top_k": 0, "top_p": 1.0}
@@ -174,38 +144,24 @@ class ActionTokenPolicy:
             **(heated if options.temperature else {"do_sample": False}),
         )
 
-    @property
-    def spec(self) -> PolicySpec:
-        """What it needs and gives."""
-        return self._spec
-
-    def to(self, device: torch.device) -> None:
-        """Compute there from now on."""
-        self._device = device
-        self._model.to(device)
-
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk. Shape (T, A), absolute, SI.
 
         Raises:
-            ObservationMismatch: The observation does not fit.
+            ObservationMismatch: The observation does not fit, or the first state of a run, where
+                actions are relative to it, cannot be in the training data's units.
             BinError: What the model said is no chunk.
         """
         state = checked_state(request.observation, self._spec)
+        self._first.check(self._trained.deviations(state))
         images = checked_images(request.observation, self._spec)
         ids = self._say(images, request.prompt, request.seed)
         return np.asarray(self._relative.invert(self._tokens.read(ids), state), np.float64)
-
-    def reset(self) -> None:
-        """Nothing to forget: every chunk depends on its request alone."""
 
     def warm_up(self) -> None:
         """Let the model answer once about blank images."""
         spec = self._spec
         self._say([np.zeros((*spec.image_size, 3), np.uint8) for _ in spec.camera_keys], "wait", 0)
-
-    def close(self) -> None:
-        """Nothing to free."""
 
     @torch.inference_mode()
     def _say(self, images: list[npt.NDArray[np.uint8]], task: str, seed: int | None) -> list[int]:
@@ -239,7 +195,8 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Acti
         torch.set_num_threads(threads)
     options = options_as(TokenOptions, declaration)
     config = read_json(folder / "config.json")
-    bins = _bins(folder, config, options)
+    statistics = _statistics(folder, config, options)
+    bins = _bins(folder, statistics.get("action", {}), options)
     spec = _spec(folder, declaration, options, len(bins.low))
     here = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -262,27 +219,48 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Acti
         bins=bins, vocabulary=_vocabulary(folder, config, options), horizon=options.horizon
     )
     relative = relative_actions(options.relative, spec)
-    return ActionTokenPolicy(spec, model, processor, tokens, options, relative)
+    trained = _trained(statistics.get("proprio", {}), relative.state_index, len(spec.state_names))
+    return ActionTokenPolicy(spec, model, processor, tokens, options, relative, trained)
 
 
-def _bins(folder: Path, config: dict[str, Any], options: TokenOptions) -> BinnedActions:
-    named = config.get("norm_stats") or read_json(folder / "dataset_statistics.json")
+def _statistics(
+    folder: Path, config: dict[str, Any], options: TokenOptions
+) -> dict[str, dict[str, list[float]]]:
+    """Of the dataset that counts, by vector."""
+    named: dict[str, Any] = config.get("norm_stats") or read_json(
+        folder / "dataset_statistics.json"
+    )
     wanted = list(named) if options.statistics is None else [options.statistics]
     if len(wanted) != 1 or wanted[0] not in named:
         raise DeclarationError(
             f"'{folder}' has the statistics of {sorted(named)}; name one of them under options: "
             "{statistics: ...} in vla.yaml"
         )
-    of = named[wanted[0]].get("action", {})
+    return dict(named[wanted[0]])
+
+
+def _bins(folder: Path, action: dict[str, list[float]], options: TokenOptions) -> BinnedActions:
     names = ("q01", "q99") if options.limits == "quantiles" else ("min", "max")
-    missing = [name for name in names if name not in of]
+    missing = [name for name in names if name not in action]
     if missing:
-        raise ActionTokenError(f"'{folder}': the actions of '{wanted[0]}' have no {missing}")
-    low, high = (np.array(of[name], np.float64) for name in names)
-    scaled = np.array(of.get("mask", [True] * len(low)), bool)  # False: -1 to 1 as it is
+        raise ActionTokenError(f"'{folder}': the actions' statistics have no {missing}")
+    low, high = (np.array(action[name], np.float64) for name in names)
+    scaled = np.array(action.get("mask", [True] * len(low)), bool)  # False: -1 to 1 as it is
     return BinnedActions(
         low=np.where(scaled, low, -1.0), high=np.where(scaled, high, 1.0), bins=options.bins
     )
+
+
+def _trained(
+    proprio: dict[str, list[float]], relative: tuple[int, ...], count: int
+) -> TrainedState:
+    """Nothing to compare where the dataset's state is another vector, or unknown (all zeros)."""
+    mean, per_std = np.zeros(count), np.zeros(count)
+    if {len(proprio.get(name, ())) for name in ("mean", "std")} == {count}:
+        mean, std = np.array(proprio["mean"]), np.array(proprio["std"])
+        for element in relative:
+            per_std[element] = 1.0 / std[element] if std[element] > 0.0 else 0.0
+    return TrainedState(mean=mean, per_std=per_std)
 
 
 def _vocabulary(folder: Path, config: dict[str, Any], options: TokenOptions) -> int:

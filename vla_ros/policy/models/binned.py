@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 from vla_ros.errors import VlaError
 
+TOKENS = 256
+"""Ids of the vocabulary that are actions."""
+
 
 class BinError(VlaError):
     """A value that has no bin, or a token that is none."""
@@ -113,3 +116,52 @@ def from_token_ids(ids: Sequence[int], vocabulary: int, width: int) -> npt.NDArr
     if not ids or len(ids) % width:
         raise BinError(f"expected rows of {width} tokens, got {len(ids)}; the answer was cut off")
     return (vocabulary - 1 - np.asarray(ids, np.int64)).reshape(-1, width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionTokens:
+    """Chunks as ids of a vocabulary, and back.
+
+    Attributes:
+        bins: Of each action element.
+        vocabulary: Ids of the language model, without padding.
+        horizon: Rows of a chunk.
+    """
+
+    bins: BinnedActions
+    vocabulary: int
+    horizon: int
+
+    @property
+    def count(self) -> int:
+        """Ids of one chunk."""
+        return self.horizon * len(self.bins.low)
+
+    def write(self, chunk: npt.NDArray[np.floating]) -> list[int]:
+        """What the model should say. Shape (T, A) -> ids, row by row.
+
+        Raises:
+            BinError: It is not finite or has another number of elements.
+        """
+        return token_ids(self.bins.encode(chunk), self.vocabulary)
+
+    def read(self, ids: list[int]) -> npt.NDArray[np.float64]:
+        """The chunk of what a model said. Shape (T, A).
+
+        Raises:
+            BinError: It is too short or too long, or not all of it are actions.
+        """
+        if len(ids) != self.count:
+            raise BinError(
+                f"the model said {len(ids)} tokens, expected {self.horizon} rows of "
+                f"{len(self.bins.low)}; nothing is sent"
+            )
+        numbers = from_token_ids(ids, self.vocabulary, len(self.bins.low))
+        strange = sorted(set(ids) - set(range(self.vocabulary - TOKENS, self.vocabulary)))
+        if strange:
+            raise BinError(
+                f"the model said the tokens {strange[:5]}, which are no actions (those are "
+                f"{self.vocabulary - TOKENS} to {self.vocabulary - 1}); nothing is sent"
+            )
+        # 255 bins have 256 edges, and OpenVLA's last id is the upper edge itself.
+        return self.bins.decode(np.minimum(numbers, self.bins.bins - 1))
