@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ class SlowModel:
 
     contract: TimeContract
     configs: dict[str, StreamConfig]
+    anchor: str
     samples: dict[str, dict[int, int]] = field(
         default_factory=lambda: {name: {} for name in PERIODS_MS}
     )
@@ -35,33 +37,39 @@ class SlowModel:
         if 0 < stamp_ns <= now_ns + config.future_ns:
             self.samples[stream].setdefault(stamp_ns, now_ns)
 
+    @property
+    def others(self) -> list[str]:
+        return [stream for stream in PERIODS_MS if stream != self.anchor]
+
     def due(self, stream: str, anchor_ns: int) -> int:
         latency = self.contract.image_latency_ns
-        decision = anchor_ns + latency["front"]
+        decision = anchor_ns + latency.get(self.anchor, 0)
+        if stream == self.anchor:
+            return anchor_ns
         if stream == "state":
             return anchor_ns if self.contract.state_at == "capture" else decision
         return decision - latency[stream]
 
     def observe(self, now_ns: int) -> tuple[int, dict[str, int] | str] | None:
         """Anchor and the stamps matched, or the stream that fails; None: wait."""
-        for anchor_ns in sorted(self.samples["front"], reverse=True):
+        for anchor_ns in sorted(self.samples[self.anchor], reverse=True):
             if anchor_ns <= self.used_ns:
                 return None
-            if all(self.ready(stream, anchor_ns, now_ns) for stream in ("wrist", "state")):
+            if all(self.ready(stream, anchor_ns, now_ns) for stream in self.others):
                 self.used_ns = anchor_ns
                 if now_ns - anchor_ns > 300 * MS:
-                    return anchor_ns, "front"
+                    return anchor_ns, self.anchor
                 return anchor_ns, self.match(anchor_ns)
         return None
 
     def ready(self, stream: str, anchor_ns: int, now_ns: int) -> bool:
-        due, arrival = self.due(stream, anchor_ns), self.samples["front"][anchor_ns]
+        due, arrival = self.due(stream, anchor_ns), self.samples[self.anchor][anchor_ns]
         waited = now_ns >= max(due, arrival) + self.configs[stream].wait_ns
         return waited or any(stamp >= due for stamp in self.samples[stream])
 
     def match(self, anchor_ns: int) -> dict[str, int] | str:
-        matched, held = {"front": anchor_ns}, set[str]()
-        for stream in ("wrist", "state"):
+        matched, held, lost = {self.anchor: anchor_ns}, set[str](), list[str]()
+        for stream in self.others:
             due, config = self.due(stream, anchor_ns), self.configs[stream]
             near = [s for s in self.samples[stream] if abs(s - due) <= config.tolerance_ns]
             at_or_before = [s for s in self.samples[stream] if s <= due]
@@ -74,15 +82,17 @@ class SlowModel:
                 found = due
             if found is None and config.on_loss == "hold":
                 found = max((s for s in at_or_before if due - s <= config.max_age_ns), default=None)
-            if found is None:
-                return stream
-            matched[stream] = found
-            if config.on_loss == "hold" and found not in near:
                 held.add(stream)
-        pair_ns = self.configs["wrist"].pairs.get("state")
+            if found is None:
+                lost.append(stream)
+            else:
+                matched[stream] = found
+        if lost:  # what stops the robot is said first
+            return min(lost, key=lambda stream: self.configs[stream].on_loss != "hold")
         off = {name: stamp - self.due(name, anchor_ns) for name, stamp in matched.items()}
-        if pair_ns is not None and not held and abs(off["wrist"] - off["state"]) > pair_ns:
-            return "wrist"
+        for other, pair_ns in self.configs["wrist"].pairs.items():
+            if not {"wrist", other} & held and abs(off["wrist"] - off[other]) > pair_ns:
+                return "wrist"
         return matched
 
 
@@ -114,10 +124,13 @@ def arrivals(draw: st.DrawFn) -> list[tuple[int, str, int]]:
     state_at=st.sampled_from(["capture", "decision"]),
     wrist=st.sampled_from(["nearest", "before"]),
     state=st.sampled_from(["interpolate", "nearest", "before"]),
-    hold=st.booleans(),
+    anchor=st.sampled_from(list(PERIODS_MS)),
+    holds=st.sets(st.sampled_from(["wrist", "state"])),
     clock=st.sampled_from(["header", "receive"]),
     late_ms=st.sampled_from([0, 5, 40]),
-    pair_ms=st.sampled_from([None, 3, 10]),
+    pairs_ms=st.dictionaries(
+        st.sampled_from(["front", "state"]), st.sampled_from([3, 10]), max_size=2
+    ),
     tick_ms=st.sampled_from([7, 10, 50]),
 )
 def test_any_interleaving_gives_the_best_matched_set(
@@ -126,25 +139,29 @@ def test_any_interleaving_gives_the_best_matched_set(
     state_at: str,
     wrist: str,
     state: str,
-    hold: bool,
+    anchor: str,
+    holds: set[str],
     clock: str,
     late_ms: int,
-    pair_ms: int | None,
+    pairs_ms: dict[str, int],
     tick_ms: int,
 ) -> None:
-    held = {"on_loss": "hold", "max_age_ns": 60 * MS} if hold else {}
-    pairs = {} if pair_ms is None else {"pairs": {"state": pair_ms * MS}}
+    held = {"on_loss": "hold", "max_age_ns": 60 * MS}
+    pairs = {other: within * MS for other, within in pairs_ms.items()}
     timing = {"clock": clock, "latency_ns": late_ms * MS}
-    changes = {
-        "wrist": {"strategy": wrist, **timing, **held, **pairs},
+    changes: dict[str, dict[str, Any]] = {
+        "wrist": {"strategy": wrist, "pairs": pairs, **timing},
         "state": {"strategy": state},
     }
+    for stream in holds:
+        changes[stream] |= held
     time_contract = contract(
         image_latency_ns={"front": latency_ms[0] * MS, "wrist": latency_ms[1] * MS},
         state_at=state_at,
     )
-    sync = synchroniser(time_contract, **changes)
-    model = SlowModel(time_contract, {config.name: config for config in streams(**changes)})
+    sync = synchroniser(time_contract, anchor, **changes)
+    configs = {config.name: config for config in streams(**changes)}
+    model = SlowModel(time_contract, configs, anchor)
     pending = list(events)
     for now_ns in range(tick_ms * MS, 900 * MS, tick_ms * MS):
         while pending and pending[0][0] <= now_ns:
@@ -157,7 +174,7 @@ def test_any_interleaving_gives_the_best_matched_set(
         seen, expected = sync.observe(now_ns), model.observe(now_ns)
         if expected is None:
             # The anchor's silence is the only thing said while nothing is new.
-            assert seen is None or (isinstance(seen, Refusal) and seen.stream == "front")
+            assert seen is None or (isinstance(seen, Refusal) and seen.stream == anchor)
         elif isinstance(expected[1], str):
             assert isinstance(seen, Refusal)
             assert seen.stream == expected[1]
