@@ -8,6 +8,7 @@ import numpy as np
 from bench import MS, TICK, Bench
 from robots import ARM
 
+from vla_ros.motion import TrajectoryWindow
 from vla_ros.sim.controllers import (
     Measured,
     TrajectoryController,
@@ -16,6 +17,18 @@ from vla_ros.sim.controllers import (
 )
 
 UPDATE = 2 * MS
+
+
+def message_of(window: TrajectoryWindow) -> TrajectoryMessage:
+    """What the controller hears of a window."""
+    return TrajectoryMessage(
+        stamp_ns=int(window.t_ns[0]),
+        joint_names=ARM,
+        time_from_start_ns=window.t_ns - window.t_ns[0],
+        positions=window.position,
+        velocities=window.velocity,
+        accelerations=window.acceleration,
+    )
 
 
 class Controlled(Bench):
@@ -38,16 +51,8 @@ class Controlled(Bench):
         for name, window in commands.windows:
             if name != "arm":
                 continue
-            message = TrajectoryMessage(
-                stamp_ns=int(window.t_ns[0]),
-                joint_names=ARM,
-                time_from_start_ns=window.t_ns - window.t_ns[0],
-                positions=window.position,
-                velocities=window.velocity,
-                accelerations=window.acceleration,
-            )
             with contextlib.suppress(TrajectoryRefused):
-                self.controller.accept(message, self.now - self.apart)
+                self.controller.accept(message_of(window), self.now - self.apart)
 
     def sampled(self, duration_ns: int) -> None:
         times = self.now - self.apart + np.arange(0, duration_ns, UPDATE, dtype=np.int64)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bench import MS, TICK, Bench
+from controlled import message_of
 from robots import ARM, arm, mobile
 
 from vla_ros.robot.spec.robot import RobotSpec
-from vla_ros.sim.controllers import Measured, TrajectoryController, TrajectoryMessage
+from vla_ros.sim.controllers import Measured, TrajectoryController
 
 SLIDER = {"topic": "/speed_scaling", "kind": "percent", "max_age_s": 0.5}
 READ = 2 * MS
@@ -39,7 +40,7 @@ class SlowBench(Bench):
         for after in range(0, TICK, READ):
             t_ns = self.now + after
             if windows and after == WAY:
-                self.controller.accept(_message(windows.pop()), t_ns)
+                self.controller.accept(message_of(windows.pop()), t_ns)
             self.controller.speed_scaling = self.percent / 100.0
             position, velocity = self.controller.sample(np.array([t_ns]), self.measured)
             self.measured = Measured(position=position[0], velocity=velocity[0])
@@ -52,17 +53,6 @@ class SlowBench(Bench):
         begin = len(self.seen) - 1
         self.ticks(ticks)
         return np.diff(np.array(self.seen[begin:])[:, 0]) / (READ * 1e-9)
-
-
-def _message(window) -> TrajectoryMessage:
-    return TrajectoryMessage(
-        stamp_ns=int(window.t_ns[0]),
-        joint_names=ARM,
-        time_from_start_ns=window.t_ns - window.t_ns[0],
-        positions=window.position,
-        velocities=window.velocity,
-        accelerations=window.acceleration,
-    )
 
 
 def long_way(bench: Bench, rows: int = 61) -> np.ndarray:
