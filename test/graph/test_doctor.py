@@ -14,7 +14,7 @@ from drivers import JOINTS, Drivers, small_robot
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from safetensors.numpy import save_file
 from sensor_msgs.msg import Image
-from stage import stage
+from stage import Stage, stage
 from vla_ros_msgs.msg import Observation
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(120)]
@@ -33,6 +33,22 @@ def checkpoint(folder: Path) -> Path:
         {"observation.state.mean": mean, "observation.state.std": std}, folder / "step.safetensors"
     )
     return folder
+
+
+def asked(made: Stage, robot: Path, *options: object) -> str:
+    """What the doctor says, who is not content."""
+    argv = ["doctor", "--robot", robot, "--seconds", "2", *options]
+    doctor = subprocess.Popen(
+        [sys.executable, "-m", "vla_ros.cli.main", *map(str, argv)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    made.wait(lambda: doctor.poll() is not None, "the doctor")
+    assert doctor.stdout is not None
+    said = " ".join(doctor.stdout.read().split())
+    assert doctor.returncode == 1, said
+    return said
 
 
 def test_the_doctor_says_what_is_wrong_and_where_and_what_is_well(tmp_path: Path) -> None:
@@ -58,33 +74,28 @@ def test_the_doctor_says_what_is_wrong_and_where_and_what_is_well(tmp_path: Path
         diagnostics = made.node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         tell = DiagnosticArray(status=[status])
         made.node.create_timer(0.2, lambda: diagnostics.publish(tell))
-        argv = [
-            "doctor",
-            "--robot",
-            robot,
-            "--seconds",
-            "2",
-            "--policy",
-            checkpoint(tmp_path / "p"),
-        ]
-        doctor = subprocess.Popen(
-            [sys.executable, "-m", "vla_ros.cli.main", *map(str, argv)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        made.wait(lambda: doctor.poll() is not None, "the doctor")
-        assert doctor.stdout is not None
-        said = " ".join(doctor.stdout.read().split())
-    assert doctor.returncode == 1
+        said = asked(made, robot, "--policy", checkpoint(tmp_path / "p"))
     for words in (
         "✓ node observation_sync",
         "✗ node control_bridge is not up",
         "✓ /joint_states",
         "asks for more on /camera/front/image_raw than",
         "✓ /vla/observation",
+        "stream sample off age rate dropped",
+        "✓ wrist OK +0.0 ms",
         "/vla/commanded nobody publishes it: is control_bridge up?",
         "the policy server's clock is 7.500 s behind ours",
         "in the training data 30.000 ± 0.300: beyond the joint's limits",
     ):
         assert words in said, said
+
+
+def test_the_doctor_names_the_joints_that_a_driver_does_not_publish(tmp_path: Path) -> None:
+    with stage() as made:
+        drivers = Drivers(made)
+        drivers.positions = {"elbow" if k == "joint3" else k: 0.1 for k in drivers.positions}
+        said = asked(made, small_robot(tmp_path))
+    assert "✗ node observation_sync is not up" in said
+    words = said.partition("✗ /joint_states")[2]
+    assert "joints are missing: joint3" in words
+    assert "got joint1, joint2, elbow, joint4" in words

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
+from rich.markup import escape
 
 from vla_ros.cli.listened import Listened, table_of
+from vla_ros.cli.observed import observed_table
 from vla_ros.errors import VlaError
 from vla_ros.policy.checkpoints.state_range import state_range
 from vla_ros.policy.remote.clock import OFFSET, ROUND_TRIP, clock_problem
+from vla_ros.robot.command.intake import stamp_of
+from vla_ros.robot.command.joints import JointReader, JointsError
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.spec.robot import RobotSpec
+from vla_ros.spaces import StreamReport
 
 if TYPE_CHECKING:
     from vla_ros.ros.task_client import TaskClient
@@ -37,6 +42,7 @@ class Examined:
         alive: Names of the nodes.
         statuses: Newest status by name: level, words and values.
         states: State vectors of the observations.
+        observed: How each stream took part in the newest of them.
         problems: What else is wrong, in words.
     """
 
@@ -46,6 +52,7 @@ class Examined:
     alive: set[str] = field(default_factory=set)
     statuses: dict[str, tuple[int, str, Mapping[str, str]]] = field(default_factory=dict)
     states: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    observed: tuple[StreamReport, ...] = ()
     problems: list[str] = field(default_factory=list)
 
 
@@ -67,15 +74,17 @@ def doctor(robot: str, seconds: float, policy: str = "") -> int:
         up = name in found.alive
         console.print(f"{MARKS[0]} node {name}" if up else f"{MARKS[2]} node {name} is not up")
     console.print(table_of(found.streams, found.seconds))
+    if found.observed:
+        console.print(observed_table(found.observed))
     for name, (level, words, _) in sorted(found.statuses.items()):
-        console.print(f"{MARKS[level]} {name}: {words}", markup=True)
+        console.print(f"{MARKS[level]} {escape(f'{name}: {words}')}")
     problems = [
         *found.problems,
         *clock_problems(found.statuses),
         *unit_problems(spec, policy, found.states),
     ]
     for problem in problems:
-        console.print(f"{MARKS[2]} {problem}")
+        console.print(f"{MARKS[2]} {escape(problem)}")
     healthy = (
         set(NODES) <= found.alive
         and all(level < 2 for level, _, _ in found.statuses.values())
@@ -91,6 +100,16 @@ def clock_problems(statuses: Mapping[str, tuple[int, str, Mapping[str, str]]]) -
     pairs = ((values.get(OFFSET), values.get(ROUND_TRIP)) for values in told)
     found = (clock_problem(float(off), float(trip)) for off, trip in pairs if off and trip)
     return [problem for problem in found if problem]
+
+
+def joint_problem(readers: Sequence[JointReader], message: Any) -> str | None:
+    """Why a joint state cannot be read, or None."""
+    try:
+        for reader in readers:
+            reader.read(message.name, message.position)
+    except JointsError as error:
+        return str(error)
+    return None
 
 
 def unit_problems(spec: RobotSpec, policy: str, states: list[npt.NDArray[np.float64]]) -> list[str]:
@@ -128,6 +147,9 @@ def _examine(spec: RobotSpec, seconds: float) -> Examined:
         topic: (Listened(topic=topic, rate_hz=rates.get(stream, 0), mend=mend), kind)
         for stream, topic, kind in topics_of(spec)
     }
+    joints: dict[str, list[JointReader]] = {}
+    for source in spec.state.joint_sources:
+        joints.setdefault(source.topic, []).append(JointReader(source, spec.limits))
     commands = "/vla/commanded"
     streams: dict[str, tuple[Listened, type[Any]]] = {
         **sensors,
@@ -149,7 +171,7 @@ def _examine(spec: RobotSpec, seconds: float) -> Examined:
         )
         node.set_parameters([Parameter("use_sim_time", value=found.sim_time)])
         for stream, kind in streams.values():
-            heard = _listener(client, stream, found)
+            heard = _listener(client, stream, found, joints.get(stream.topic, ()))
             node.create_subscription(kind, stream.topic, heard, qos_profile_sensor_data)
         node.create_subscription(
             DiagnosticArray, "/diagnostics", lambda message: _note(found, message), 10
@@ -163,21 +185,26 @@ def _examine(spec: RobotSpec, seconds: float) -> Examined:
         found.alive = {name for name, _ in node.get_node_names_and_namespaces()}
         for topic, (stream, kind) in streams.items():
             stream.publishers = node.count_publishers(topic)
-            if topic in sensors:
-                stream.problem = publication_problem(node, topic, kind)
-            stream.problem = stream.problem or qos_problem(node, topic)
+            offered = publication_problem(node, topic, kind) if topic in sensors else None
+            stream.problem = offered or stream.problem or qos_problem(node, topic)
         slider = undeclared(node)
         if slider and spec.speed_scaling is None:
             found.problems.append(slider)
     return found
 
 
-def _listener(client: TaskClient, stream: Listened, found: Examined) -> Callable[[Any], None]:
+def _listener(
+    client: TaskClient, stream: Listened, found: Examined, readers: Sequence[JointReader]
+) -> Callable[[Any], None]:
+    from vla_ros.ros.conversions.observation import reports_from
+
     def heard(message: Any) -> None:
-        stamp = message.header.stamp
-        stream.ages_s.append((client.now_ns - stamp.sec * 10**9 - stamp.nanosec) * 1e-9)
+        stream.ages_s.append((client.now_ns - stamp_of(message)) * 1e-9)
         if stream.topic == OBSERVATION:
             found.states.append(np.array(message.state, dtype=np.float64))
+            found.observed = reports_from(message)
+        if readers:
+            stream.problem = joint_problem(readers, message)
 
     return heard
 

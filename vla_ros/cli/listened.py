@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rich.markup import escape
 from rich.table import Table
 
 FOREIGN_S = 1.0  # no driver is that late
@@ -20,7 +21,7 @@ class Listened:
         mend: what to do when nothing arrives.
         ages_s: age of each message at arrival, by its header stamp [s].
         publishers: how many there are.
-        problem: what is wrong with them, in words.
+        problem: what is wrong with them or with what they say, in words.
     """
 
     topic: str
@@ -71,6 +72,10 @@ def table_of(streams: list[Listened], seconds: float) -> Table:
         )
         rate = f"{len(stream.ages_s) / seconds:.1f} Hz" if stream.ages_s else ""
         table.add_row(
-            "[green]✓[/]" if good else "[red]✗[/]", stream.topic, rate, age, "" if good else words
+            "[green]✓[/]" if good else "[red]✗[/]",
+            stream.topic,
+            rate,
+            age,
+            "" if good else escape(words),
         )
     return table

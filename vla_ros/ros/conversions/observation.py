@@ -75,8 +75,13 @@ def observation_from(message: ObservationMsg) -> Observation:
         image_stamps_ns={item.key: ns_from(item.image.header.stamp) for item in message.images},
         state=doubles(message.state),
         state_stamp_ns=ns_from(message.state_stamp),
-        streams=tuple(_report_from(item) for item in message.streams),
+        streams=reports_from(message),
     )
+
+
+def reports_from(message: ObservationMsg) -> tuple[StreamReport, ...]:
+    """How each stream took part."""
+    return tuple(_report_from(item) for item in message.streams)
 
 
 def _report_from(item: StreamStatus) -> StreamReport:
