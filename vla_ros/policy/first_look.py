@@ -77,8 +77,26 @@ def checked_state(observation: Observation, spec: PolicySpec) -> npt.NDArray[np.
     return state
 
 
+def sized_images(observation: Observation, spec: PolicySpec) -> list[npt.NDArray[np.uint8]]:
+    """The images in the network's order and size.
+
+    Raises:
+        ObservationMismatch: One is missing or of another type or shape.
+    """
+    expected = (*spec.image_size, 3)
+    for key in spec.camera_keys:
+        image = observation.images.get(key)
+        got = "nothing" if image is None else f"{image.dtype} of shape {image.shape}"
+        if image is None or image.shape != expected or image.dtype != np.uint8:
+            raise ObservationMismatch(
+                f"camera '{key}': expected uint8 of shape {expected}, got {got}; the robot file's "
+                "crop and size must be the checkpoint's"
+            )
+    return [observation.images[key] for key in spec.camera_keys]
+
+
 def checked_images(observation: Observation, spec: PolicySpec) -> list[npt.NDArray[np.uint8]]:
-    """The images in the network's order.
+    """The images in the network's order, of any size.
 
     Raises:
         ObservationMismatch: One is missing.

@@ -29,8 +29,6 @@ from vla_ros.policy.processors.prompt import Prompt
 from vla_ros.policy.processors.tokens import TextTokenizer
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 
-MAX_BATCH = 8
-
 
 class FlowPolicyError(VlaError):
     """A number of steps that does not exist, or an answer that must not move a robot."""
@@ -145,6 +143,9 @@ class FlowPolicy(NetworkPolicy[PrefixExpert[Any]]):
         cuda_graphs: On a GPU, chunks without guidance are CUDA graphs.
     """
 
+    max_batch = 8
+    """Most requests at once."""
+
     def __init__(
         self,
         spec: PolicySpec,
@@ -169,11 +170,6 @@ class FlowPolicy(NetworkPolicy[PrefixExpert[Any]]):
     def state_in_words(self) -> bool:
         """Whether the state is part of the prompt, so that `look` would see it, too."""
         return self._model.state_in_words
-
-    @property
-    def max_batch(self) -> int:
-        """Most requests at once."""
-        return MAX_BATCH
 
     def to(self, device: torch.device) -> None:
         """Compute there from now on."""

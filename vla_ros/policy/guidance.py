@@ -66,7 +66,7 @@ def given_rows(
             f"guidance gives {int(given.sum())} rows, expected at most {most}: the policy was not "
             "trained with more"
         )
-    return GivenRows(actions=target, given=given)
+    return GivenRows(actions=target, given=given[None])
 
 
 def _checked(
@@ -103,4 +103,17 @@ def joint_guidance(guidances: Sequence[FlowGuidance | None]) -> FlowGuidance | N
         first,
         target=torch.cat([target for target, _ in pairs]),
         weights=torch.stack([weights for _, weights in pairs]),
+    )
+
+
+def joint_rows(rows: Sequence[GivenRows | None]) -> GivenRows | None:
+    """The given rows of a batch; members without any have none given."""
+    known = [one for one in rows if one is not None]
+    if not known:
+        return None
+    none = replace(known[0], given=torch.zeros_like(known[0].given))
+    filled = [none if one is None else one for one in rows]
+    return GivenRows(
+        actions=torch.cat([one.actions for one in filled]),
+        given=torch.cat([one.given for one in filled]),
     )

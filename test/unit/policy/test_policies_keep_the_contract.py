@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 
-from contract import MovablePolicyContract, PolicyContract
+from contract import BatchPolicyContract, MovablePolicyContract, PolicyContract
+from serving import Serving
 from tiny_demos import write_tiny_checkpoint
 
 from vla_ros.policy.families.nano import NanoPolicy
 from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
+from vla_ros.policy.remote import ServedPolicy
 from vla_ros.sim.expert_policy import ExpertPolicy
 from vla_ros.sim.robot import SimRobot
 from vla_ros.spaces import Observation, TimeContract
@@ -73,7 +77,7 @@ class TestExpertKeepsThePolicyContract(PolicyContract):
         return request_at(next(iter(policy._truths)), policy.spec)
 
 
-class TestNanoKeepsThePolicyContract(MovablePolicyContract):
+class TestNanoKeepsThePolicyContract(MovablePolicyContract, BatchPolicyContract):
     @pytest.fixture
     def policy(self, tmp_path):
         write_tiny_checkpoint(tmp_path / "nano", tmp_path / "data")
@@ -89,6 +93,25 @@ class TestNanoKeepsThePolicyContract(MovablePolicyContract):
         np.testing.assert_array_equal(asked[1], asked[2])
         np.testing.assert_array_equal(asked[0], asked[3])
         assert np.abs(asked[0] - asked[1]).max() > 1e-6
+
+    def test_robots_that_ask_its_server_together_get_what_they_would_get_alone(
+        self, policy, request_, monkeypatch
+    ):
+        prompts = [f"put the {colour} cube in the blue bin" for colour in ("red", "green", "blue")]
+        asked = [replace(request_, prompt=prompt, seed=k) for k, prompt in enumerate(prompts)]
+        alone = [policy.infer(one) for one in asked]
+        batches, together = [], policy.infer_batch
+        monkeypatch.setattr(
+            policy, "infer_batch", lambda some: batches.append(len(some)) or together(some)
+        )
+        with Serving(policy, max_wait_s=5.0) as server, ThreadPoolExecutor(3) as pool:
+            robots = [ServedPolicy(server.uri, infer_s=30.0) for _ in asked]
+            chunks = list(pool.map(lambda robot, one: robot.infer(one), robots, asked))
+            for robot in robots:
+                robot.close()
+        assert max(batches) > 1
+        for chunk, expected in zip(chunks, alone, strict=True):
+            np.testing.assert_allclose(chunk, expected, atol=1e-5)
 
     def test_a_guided_chunk_keeps_to_the_plan_where_it_counts(self, policy, request_):
         free = policy.infer(request_)

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from tiny_demos import write_tiny_checkpoint
 
 from vla_ros.policy.checkpoints.nano import CheckpointError, load_nano
-from vla_ros.policy.families.nano import NanoPolicy, NanoPolicyError
+from vla_ros.policy.families.nano import NanoPolicy
+from vla_ros.policy.first_look import ObservationMismatch
 from vla_ros.policy.protocol import PolicyRequest
 from vla_ros.spaces.observation import Observation
 
@@ -162,8 +163,8 @@ def test_every_input_reaches_the_chunk(folder: Path) -> None:
             {"images": {k: np.zeros((64, 32, 3), np.uint8) for k in ("front", "wrist")}},
             r"'front'.*\(32, 64, 3\), got uint8 of shape \(64, 32, 3\)",
         ),
-        ({"state": np.zeros(6)}, "State: expected 7"),
-        ({"state": np.full(7, np.nan)}, "State: expected 7 finite"),
+        ({"state": np.zeros(6)}, "state: expected 7"),
+        ({"state": np.full(7, np.nan)}, "state: expected 7 finite"),
     ],
 )
 def test_an_observation_that_does_not_fit_is_refused(
@@ -171,5 +172,5 @@ def test_an_observation_that_does_not_fit_is_refused(
 ) -> None:
     policy = NanoPolicy(folder)
     request = PolicyRequest(observation=observation(**changes), prompt="put the red cube")
-    with pytest.raises(NanoPolicyError, match=words):
+    with pytest.raises(ObservationMismatch, match=words):
         policy.infer(request)

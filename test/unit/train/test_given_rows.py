@@ -69,6 +69,20 @@ def test_without_given_rows_the_chunk_is_the_free_one(tmp_path) -> None:
     assert policy.infer(request_for(policy, nothing)) == pytest.approx(free, abs=1e-5)
 
 
+def test_in_a_batch_each_robot_is_given_its_own_rows(tmp_path) -> None:
+    policy = policy_given(tmp_path, 2)
+    plan = policy.infer(request_for(policy)) + 0.3
+    requests = [
+        request_for(policy, Guidance(actions=plan, weights=(np.arange(4) < count) * 1.0))
+        for count in (1, 2)
+    ]
+    requests.insert(1, request_for(policy))
+    batch = policy.infer_batch(requests)
+    for together, request in zip(batch, requests, strict=True):
+        np.testing.assert_allclose(together, policy.infer(request), atol=1e-5)
+    assert np.abs(batch[0] - batch[2]).max() > 1e-2
+
+
 def test_more_rows_than_it_was_trained_with_are_refused(tmp_path) -> None:
     policy = policy_given(tmp_path, 1)
     two = Guidance(actions=np.zeros((4, 7)), weights=np.array([1.0, 1.0, 0.0, 0.0]))

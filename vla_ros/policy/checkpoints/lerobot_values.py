@@ -13,14 +13,14 @@ from torch import Tensor
 from vla_ros.errors import VlaError
 from vla_ros.policy.checkpoints.declaration import Declaration
 from vla_ros.policy.checkpoints.lerobot_folder import ACTION, IMAGE, STATE, LeRobotFolder
-from vla_ros.policy.first_look import checked_state
+from vla_ros.policy.first_look import checked_state, sized_images
 from vla_ros.policy.processors import Normaliser
 from vla_ros.policy.protocol import PolicySpec
 from vla_ros.spaces.observation import Observation
 
 
 class ValueMismatch(VlaError):
-    """An observation or an answer that does not fit the checkpoint."""
+    """An answer that must not move a robot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +43,11 @@ class LeRobotValues:
         """All cameras, float32, Shape (C, 3, H, W).
 
         Raises:
-            ValueMismatch: An image is missing or of another type or shape.
+            ObservationMismatch: An image is missing or of another type or shape.
         """
-        expected = (*self.spec.image_size, 3)
         stack = []
-        for key, normaliser in zip(self.spec.camera_keys, self.images, strict=True):
-            image = observation.images.get(key)
-            got = "nothing" if image is None else f"{image.dtype} of shape {image.shape}"
-            if image is None or image.shape != expected or image.dtype != np.uint8:
-                raise ValueMismatch(
-                    f"camera '{key}': expected uint8 of shape {expected}, got {got}; the robot "
-                    "file's crop and size must be the checkpoint's"
-                )
+        images = sized_images(observation, self.spec)
+        for image, normaliser in zip(images, self.images, strict=True):
             unit = image.transpose(2, 0, 1).astype(np.float32) / np.float32(255.0)
             stack.append(normaliser.apply(unit))
         return torch.from_numpy(np.stack(stack).astype(np.float32))

@@ -44,9 +44,9 @@ class ActPolicy(NetworkPolicy[Act]):
         """Compute one chunk. Shape (T, A); the prompt has no meaning for ACT.
 
         Raises:
-            ValueMismatch: An image does not fit, or the answer is not finite.
-            ObservationMismatch: The state does not fit, or the first of a run cannot be in the
-                training data's units.
+            ObservationMismatch: An image or the state does not fit, or the first state of a run
+                cannot be in the training data's units.
+            ValueMismatch: The answer is not finite.
         """
         images = self._values.image_tensor(request.observation)
         state = self._values.state_tensor(request.observation)

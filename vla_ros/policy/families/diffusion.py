@@ -73,9 +73,9 @@ class DiffusionPolicy(NetworkPolicy[Diffusion]):
         for those before.
 
         Raises:
-            ValueMismatch: An image does not fit, or the answer is not finite.
-            ObservationMismatch: A state does not fit, or the first of a run cannot be in the
-                training data's units.
+            ObservationMismatch: An image or a state does not fit, or the first state of a run
+                cannot be in the training data's units.
+            ValueMismatch: The answer is not finite.
         """
         count = self._model.sizes.n_obs_steps
         seen = [*request.history, request.observation][-count:]

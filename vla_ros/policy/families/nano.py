@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+import secrets
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from torch import Tensor
 from vla_ros.errors import VlaError
 from vla_ros.policy.checkpoints.declaration import Declaration
 from vla_ros.policy.checkpoints.nano import action_processor, load_nano
-from vla_ros.policy.guidance import flow_guidance, given_rows
+from vla_ros.policy.first_look import checked_state, sized_images
+from vla_ros.policy.guidance import flow_guidance, given_rows, joint_guidance, joint_rows
 from vla_ros.policy.models.flow import FlowGuidance, GivenRows
 from vla_ros.policy.models.nano import Nano
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
@@ -23,11 +25,11 @@ from vla_ros.spaces.time_contract import TimeContract
 
 
 class NanoPolicyError(VlaError):
-    """A request that does not fit the checkpoint."""
+    """A number of steps or a declaration that it does not take, or an answer that is not finite."""
 
 
 class NanoPolicy:
-    """Answers observations with chunks; float32, one observation at a time.
+    """Answers observations with chunks; float32.
 
     Args:
         folder: Checkpoint folder.
@@ -38,6 +40,9 @@ class NanoPolicy:
     Raises:
         CheckpointError: The folder cannot be used.
     """
+
+    max_batch = 8
+    """Most requests at once."""
 
     def __init__(
         self, folder: Path | str, *, num_steps: int | None = None, threads: int | None = None
@@ -95,28 +100,37 @@ class NanoPolicy:
         """Compute one chunk. Shape (T, A), absolute, SI.
 
         Raises:
-            NanoPolicyError: An image or the state does not fit, or the answer is not finite.
+            ObservationMismatch: An image or the state does not fit.
+            GuidanceError: The guidance does not fit.
+            NanoPolicyError: The answer is not finite.
             ProcessorError: The prompt is empty, too long or holds no known word.
         """
-        observation = request.observation
-        words = self._tokenizer.encode(request.prompt)
-        images = self._images(observation.images)
-        state = np.asarray(observation.state, np.float64)
-        if state.shape != (len(self._spec.state_names),) or not np.isfinite(state).all():
-            raise NanoPolicyError(
-                f"State: expected {len(self._spec.state_names)} finite numbers "
-                f"({', '.join(self._spec.state_names)}), got shape {state.shape}: {state}."
-            )
-        seed = request.seed if request.seed is not None else time.time_ns()
-        agree = given_rows if self._spec.rtc == "prefix" else flow_guidance
-        guidance = agree(
-            request.guidance, self._spec, lambda plan: self._actions.apply(plan, state)
+        return self.infer_batch([request])[0]
+
+    def infer_batch(self, requests: Sequence[PolicyRequest]) -> list[npt.NDArray[np.float64]]:
+        """One chunk for each request, within rounding the one that it gets alone. Shapes (T, A).
+
+        Raises:
+            GuidanceError: Their guidance differs in strength or Jacobian.
+            VlaError: As `infer`, for any of them.
+        """
+        words = [self._tokenizer.encode(request.prompt) for request in requests]
+        images = [sized_images(request.observation, self._spec) for request in requests]
+        states = [checked_state(request.observation, self._spec) for request in requests]
+        normal = self._run(
+            np.array(images),
+            np.stack([self._state.apply(state) for state in states]),
+            words,
+            torch.cat([self._noise(request.seed) for request in requests]),
+            self._guidance(requests, states),
         )
-        normal = self._run(images, self._state.apply(state), words, seed, guidance)
-        actions = np.asarray(self._actions.invert(normal.astype(np.float64), state), np.float64)
-        if not np.isfinite(actions).all():
+        out = [
+            np.asarray(self._actions.invert(chunk.astype(np.float64), state), np.float64)
+            for chunk, state in zip(normal, states, strict=True)
+        ]
+        if not all(np.isfinite(actions).all() for actions in out):
             raise NanoPolicyError("The network's answer holds NaN or infinity; nothing is sent.")
-        return actions
+        return out
 
     def reset(self) -> None:
         """Nothing to forget: every chunk depends on its request alone."""
@@ -124,48 +138,48 @@ class NanoPolicy:
     def warm_up(self) -> None:
         """Run the network twice on blank input."""
         sizes = self._config.sizes
-        images = np.zeros((sizes.cameras, sizes.image_height, sizes.image_width, 3), np.uint8)
+        images = np.zeros((1, sizes.cameras, sizes.image_height, sizes.image_width, 3), np.uint8)
         words = np.full(self._config.max_words, 1, np.int64)
         for _ in range(2):
-            self._run(images, np.zeros(sizes.state_dim), words, 0)
+            self._run(images, np.zeros((1, sizes.state_dim)), [words], self._noise(0))
 
     def close(self) -> None:
         """Nothing to free."""
 
-    def _images(self, images: Mapping[str, npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-        expected = (*self._spec.image_size, 3)
-        stack = []
-        for key in self._spec.camera_keys:
-            image = images.get(key)
-            got = "nothing" if image is None else f"{image.dtype} of shape {image.shape}"
-            if image is None or image.shape != expected or image.dtype != np.uint8:
-                raise NanoPolicyError(
-                    f"Camera '{key}': expected uint8 of shape {expected}, got {got}. "
-                    "The robot file's crop and size must be the checkpoint's."
-                )
-            stack.append(image)
-        return np.stack(stack)
+    def _noise(self, seed: int | None) -> Tensor:
+        sizes = self._config.sizes
+        generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
+        return torch.randn(1, sizes.horizon, sizes.action_dim, generator=generator)
 
+    def _guidance(
+        self, requests: Sequence[PolicyRequest], states: Sequence[npt.NDArray[np.float64]]
+    ) -> FlowGuidance | GivenRows | None:
+        asked = [
+            (request.guidance, self._spec, partial(self._actions.apply, state=state))
+            for request, state in zip(requests, states, strict=True)
+        ]
+        if self._spec.rtc == "prefix":
+            return joint_rows([given_rows(*one) for one in asked])
+        return joint_guidance([flow_guidance(*one) for one in asked])
+
+    @torch.no_grad()
     def _run(
         self,
         images: npt.NDArray[np.uint8],
-        state: npt.NDArray[Any],
-        words: npt.NDArray[np.int64],
-        seed: int,
+        states: npt.NDArray[np.floating[Any]],
+        words: Sequence[npt.NDArray[np.int64]],
+        noise: Tensor,
         guidance: FlowGuidance | GivenRows | None = None,
     ) -> npt.NDArray[np.float32]:
-        sizes, device = self._config.sizes, self._device
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(1, sizes.horizon, sizes.action_dim, generator=generator)
-        with torch.no_grad():
-            prefix = self._model.encode_heard(
-                torch.from_numpy(images)[None].to(device),
-                torch.from_numpy(np.asarray(state, np.float32))[None].to(device),
-                self._instruction(words),
-            )
-            pull = None if guidance is None else guidance.to(device)
-            chunk = self._model.sample(prefix, noise.to(device), self._schedule, pull)
-            return chunk[0].cpu().numpy()
+        """Shapes (B, C, H, W, 3), (B, S), B of (L,), (B, T, A) -> (B, T, A)."""
+        device = self._device
+        prefix = self._model.encode_heard(
+            torch.from_numpy(images).to(device),
+            torch.from_numpy(states.astype(np.float32)).to(device),
+            torch.cat([self._instruction(said) for said in words]),
+        )
+        pull = None if guidance is None else guidance.to(device)
+        return self._model.sample(prefix, noise.to(device), self._schedule, pull).cpu().numpy()
 
     def _instruction(self, words: npt.NDArray[np.int64]) -> Tensor:
         """What the words amount to; those of the last chunk are not read again."""

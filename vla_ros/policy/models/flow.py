@@ -102,7 +102,7 @@ class GivenRows:
 
     Attributes:
         actions: Normalised; of rows that are not given anything finite. Shape (B, T, A).
-        given: Which are. Shape (T,), bool.
+        given: Which are. Shape (B, T), bool.
     """
 
     actions: Tensor
@@ -114,7 +114,7 @@ class GivenRows:
 
     def put_into(self, x: Tensor) -> Tensor:
         """A chunk with the given rows in their place. Shape (B, T, A)."""
-        return torch.where(self.given[:, None], self.actions, x)
+        return torch.where(self.given[..., None], self.actions, x)
 
 
 def euler_times(num_steps: int) -> tuple[float, ...]:

@@ -281,7 +281,8 @@ class Nano(nn.Module):
             return euler_sample(field, noise, num_steps=len(schedule), guidance=guidance)
         rows = guidance
         clean = self.expert.time_terms(torch.zeros((1, 1, 1), device=noise.device))
-        mixed = {t: torch.where(rows.given[:, None], clean, now) for t, now in schedule.items()}
+        given = rows.given[:, None, :, None]
+        mixed = {t: torch.where(given, clean, now) for t, now in schedule.items()}
 
         def around(x: Tensor, time: float) -> Tensor:
             x = rows.put_into(x)[:, None]
