@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drivers import FRAME_NS, FULL, JOINTS, Drivers, small_robot
-from rclpy.qos import ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from scripted import TICK_NS, TOPICS, Script
 from sensor_msgs.msg import CompressedImage, Image
@@ -124,6 +124,17 @@ def test_a_topic_that_carries_another_type_is_named_with_both(scene: Scene) -> N
     assert "sensor_msgs/msg/Image is expected" in scene.value("front topic")
     assert "transport" in scene.value("front topic")
     scene.stage.node.destroy_publisher(stranger)
+
+
+def test_a_reader_of_the_observations_that_asks_for_more_than_is_offered_is_named(
+    scene: Scene,
+) -> None:
+    greedy = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    reader = scene.stage.node.create_subscription(Observation, "observation", print, greedy)
+    key = "observation QoS"
+    scene.stage.wait(lambda: "/vla/stage asks for more" in scene.value(key), "its name")
+    scene.stage.node.destroy_subscription(reader)
+    scene.stage.wait(lambda: scene.value(key) == "ok", "its end")
 
 
 def test_a_topic_without_a_publisher_is_named(scene: Scene) -> None:

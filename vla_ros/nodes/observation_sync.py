@@ -20,9 +20,9 @@ from vla_ros.ros.conversions.observation import observation_msg
 from vla_ros.ros.diagnostics import Diagnostics
 from vla_ros.ros.joint_check import check_joints
 from vla_ros.ros.lifecycle import VlaNode
-from vla_ros.ros.observation_inputs import ObservationInputs, topics_of
+from vla_ros.ros.observation_inputs import ObservationInputs, static_topics_of, topics_of
 from vla_ros.ros.parameters import NodeParameters, parameter
-from vla_ros.ros.publications import publication_problem
+from vla_ros.ros.publications import publication_problem, qos_problem
 from vla_ros.ros.spin import run
 from vla_ros.spaces import Observation
 from vla_ros.sync import Refusal
@@ -101,11 +101,17 @@ class ObservationSync(VlaNode[Parameters]):
             self._observe()
 
     def _look_at_topics(self) -> None:
-        for stream, topic, message in topics_of(self._spec):
-            problem = publication_problem(self, topic, message)
-            self._diagnostics.values[f"{stream} topic"] = problem or "ok"
+        problems = {
+            f"{stream} topic": publication_problem(self, topic, message)
+            for stream, topic, message in topics_of(self._spec)
+        }
+        # Sensors are read with what their publishers offer; these topics have a QoS of their own.
+        for topic in ("observation", *static_topics_of(self._spec)):
+            problems[f"{topic} QoS"] = qos_problem(self, topic)
+        for what, problem in problems.items():
+            self._diagnostics.values[what] = problem or "ok"
             if problem is not None:
-                self.get_logger().warning(f"{stream}: {problem}", throttle_duration_sec=10.0)
+                self.get_logger().warning(f"{what}: {problem}", throttle_duration_sec=10.0)
         for stream, counts in self._observer.counts().items():
             for reason, count in counts.items():
                 self._diagnostics.values[f"{stream} {reason}"] = count

@@ -35,6 +35,11 @@ def topics_of(spec: RobotSpec) -> list[tuple[str, str, type[Any]]]:
     return [(stream_of(s), s.topic, _message_class(s)) for s in sources_of(spec)]
 
 
+def static_topics_of(spec: RobotSpec) -> tuple[str, ...]:
+    """Topics of what holds for all time."""
+    return tuple({topic: None for s in sources_of(spec) for topic in topics(s)[1:]})
+
+
 class ObservationInputs:
     """Subscribes to a robot's sensors and feeds what comes to an observer.
 
