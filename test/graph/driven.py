@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import yaml
 from sensor_msgs.msg import JointState
 from stage import Stage
-from unique_identifier_msgs.msg import UUID
 from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, Run
 
 from vla_ros.chunks import Plan
@@ -80,15 +78,8 @@ class Driven:
         velocities of the chunk it has.
         """
         assert self.status is not None
-        self.stage.wait(
-            lambda: self._chunks.get_subscription_count() > 0, "the bridge to listen to chunks"
-        )
-        run_id = uuid.uuid4().bytes
-        run = Run(state=Run.STARTED, epoch=self.status.epoch, hold_at_end=True)
-        run.run_id = UUID(uuid=np.frombuffer(run_id, dtype=np.uint8))
-        self._runs.publish(run)
-        owner = f"run {run_id.hex()[:8]}"
-        self.stage.wait(lambda: self.status.owner == owner, "the run to be taken up")
+        run_id = self.stage.begin_run(self._runs, self._chunks, lambda: self.status)
+        self.stage.wait(lambda: bool(self.commanded), "the bridge to report its commands")
         begin = time.monotonic()
         for seq in range(1, 20):
             self._send(run_id, seq)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +16,12 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
+from vla_ros_msgs.msg import BridgeStatus, Run
 
 from vla_ros.cli.processes import Command, ProcessGraph
 from vla_ros.ros import qos
+from vla_ros.ros.conversions.plan import uuid_msg
 from vla_ros.ros.domain import isolated_domain
 
 STEP_S = 60.0
@@ -92,6 +96,30 @@ class Stage:
         while not condition() and time.monotonic() < end:
             self._executor.spin_once(timeout_sec=0.02)
         return condition()
+
+    def begin_run(
+        self, runs: Publisher, chunks: Publisher, status: Callable[[], BridgeStatus]
+    ) -> bytes:
+        """Starts a run that holds at its end and waits until the bridge has taken it up; its id.
+
+        Args:
+            runs: Of Run.
+            chunks: Of ActionChunk; returns when the bridge listens to them.
+            status: The newest status of the bridge.
+        """
+        self.wait(lambda: chunks.get_subscription_count() > 0, "the bridge to listen to chunks")
+        run_id = uuid.uuid4().bytes
+        runs.publish(
+            Run(
+                run_id=uuid_msg(run_id),
+                epoch=status().epoch,
+                state=Run.STARTED,
+                hold_at_end=True,
+            )
+        )
+        owner = f"run {run_id.hex()[:8]}"
+        self.wait(lambda: status().owner == owner, "the run to be taken up")
+        return run_id
 
     def says(self, name: str, *words: str) -> bool:
         """Whether a node's newest diagnostics hold all these words."""

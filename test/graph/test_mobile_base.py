@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from geometry_msgs.msg import TwistStamped
 from sensor_msgs.msg import JointState
 from stage import Stage, stage
 from std_srvs.srv import Trigger
-from unique_identifier_msgs.msg import UUID
 from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Run
 
 from vla_ros.chunks import Plan
@@ -59,15 +57,7 @@ class Base:
     def drive(self, rows: int = 40) -> None:
         """Start a run and send it a chunk that drives at one speed."""
         assert self.status is not None
-        self.stage.wait(
-            lambda: self.chunks.get_subscription_count() > 0, "the bridge to listen to chunks"
-        )
-        run_id = uuid.uuid4().bytes
-        run = Run(state=Run.STARTED, epoch=self.status.epoch, hold_at_end=True)
-        run.run_id = UUID(uuid=np.frombuffer(run_id, dtype=np.uint8))
-        self.runs.publish(run)
-        owner = f"run {run_id.hex()[:8]}"
-        self.stage.wait(lambda: self.status.owner == owner, "the run to be taken up")
+        run_id = self.stage.begin_run(self.runs, self.chunks, lambda: self.status)
         now = self.stage.node.get_clock().now().nanoseconds
         plan = Plan(
             run_id=run_id,
