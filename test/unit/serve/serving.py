@@ -63,6 +63,17 @@ def request_with(
     )
 
 
+def raw_message(**changes: object) -> dict[str, object]:
+    """The same as a client of openpi's kind sends it."""
+    request = request_with()
+    return {
+        "images": dict(request.observation.images),
+        "state": request.observation.state,
+        "prompt": "go",
+        **changes,
+    }
+
+
 class Small:
     """Its answer depends on every part of the request, and it knows no word 'unknown'."""
 
