@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -102,11 +102,10 @@ def clock_problems(statuses: Mapping[str, tuple[int, str, Mapping[str, str]]]) -
     return [problem for problem in found if problem]
 
 
-def joint_problem(readers: Sequence[JointReader], message: Any) -> str | None:
+def joint_problem(joints: JointReader, message: Any) -> str | None:
     """Why a joint state cannot be read, or None."""
     try:
-        for reader in readers:
-            reader.read(message.name, message.position)
+        joints.read(message.name, message.position)
     except JointsError as error:
         return str(error)
     return None
@@ -147,9 +146,7 @@ def _examine(spec: RobotSpec, seconds: float) -> Examined:
         topic: (Listened(topic=topic, rate_hz=rates.get(stream, 0), mend=mend), kind)
         for stream, topic, kind in topics_of(spec)
     }
-    joints: dict[str, list[JointReader]] = {}
-    for source in spec.state.joint_sources:
-        joints.setdefault(source.topic, []).append(JointReader(source, spec.limits))
+    joints = {s.topic: JointReader(s, spec.limits) for s in spec.state.joint_sources}
     commands = "/vla/commanded"
     streams: dict[str, tuple[Listened, type[Any]]] = {
         **sensors,
@@ -171,7 +168,7 @@ def _examine(spec: RobotSpec, seconds: float) -> Examined:
         )
         node.set_parameters([Parameter("use_sim_time", value=found.sim_time)])
         for stream, kind in streams.values():
-            heard = _listener(client, stream, found, joints.get(stream.topic, ()))
+            heard = _listener(client, stream, found, joints.get(stream.topic))
             node.create_subscription(kind, stream.topic, heard, qos_profile_sensor_data)
         node.create_subscription(
             DiagnosticArray, "/diagnostics", lambda message: _note(found, message), 10
@@ -194,7 +191,7 @@ def _examine(spec: RobotSpec, seconds: float) -> Examined:
 
 
 def _listener(
-    client: TaskClient, stream: Listened, found: Examined, readers: Sequence[JointReader]
+    client: TaskClient, stream: Listened, found: Examined, joints: JointReader | None
 ) -> Callable[[Any], None]:
     from vla_ros.ros.conversions.observation import reports_from
 
@@ -203,8 +200,8 @@ def _listener(
         if stream.topic == OBSERVATION:
             found.states.append(np.array(message.state, dtype=np.float64))
             found.observed = reports_from(message)
-        if readers:
-            stream.problem = joint_problem(readers, message)
+        if joints is not None:
+            stream.problem = joint_problem(joints, message)
 
     return heard
 

@@ -248,6 +248,12 @@ def test_a_source_that_is_lost_is_named_with_its_topic() -> None:
                 {"kind": "joints", "name": "b", "topic": "/b", "joints": ["joint1"], **LOSS}]},
             "state element 'joint1' occurs more than once",
         ),
+        (
+            {"joints": ["joint1"], "sources": [{
+                "kind": "joints", "name": "b", "topic": "/joint_states", "joints": ["joint2"],
+                **LOSS}]},
+            "joints of /joint_states are in more than one source",
+        ),
     ],
 )  # fmt: skip
 def test_a_state_that_contradicts_itself_is_refused(state: dict[str, Any], said: str) -> None:

@@ -215,6 +215,16 @@ class StateSpec(_Joints):
             )
         return self
 
+    @model_validator(mode="after")
+    def _each_topic_is_read_once(self) -> StateSpec:
+        topics = [source.topic for source in self.joint_sources]
+        twice = sorted({topic for topic in topics if topics.count(topic) > 1})
+        if twice:
+            raise ValueError(
+                f"joints of {', '.join(twice)} are in more than one source; name them all in one"
+            )
+        return self
+
     @property
     def all_parts(self) -> tuple[Part, ...]:
         """Everything that is known of the robot's state."""
