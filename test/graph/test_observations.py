@@ -8,15 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from drivers import FRAME_NS, FULL, JOINTS, Drivers, small_robot
+from metronome import Metronome
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from scripted import TICK_NS, TOPICS, Script
+from scripted import TICK_NS, TOPICS, Script, positions
 from sensor_msgs.msg import CompressedImage, Image
 from stage import Stage, stage
 from vla_ros_msgs.msg import Observation, StreamStatus
 
 from vla_ros.ros import qos
+from vla_ros.ros.conversions.joints import joint_state_msg
 from vla_ros.ros.conversions.times import ns_from, time_msg
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]
@@ -140,6 +143,28 @@ def test_a_reader_of_the_observations_that_asks_for_more_than_is_offered_is_name
 def test_a_topic_without_a_publisher_is_named(scene: Scene) -> None:
     scene.drivers.disconnect("front")
     scene.stage.wait(lambda: "nobody publishes" in scene.value("front topic"), "its absence")
+
+
+def test_a_robot_without_cameras_is_observed_at_its_joint_states(tmp_path: Path) -> None:
+    path = small_robot(tmp_path)
+    values = yaml.safe_load(path.read_text("utf-8")) | {"anchor": "state", "cameras": []}
+    path.write_text(yaml.safe_dump(values), "utf-8")
+    seen: list[Observation] = []
+    with stage() as made:
+        made.start("observation_sync", robot=path, lockstep=True)
+        topic, kind, role = TOPICS["state"]
+        beat = Metronome(made, ["observation_sync"], {topic: (kind, role)})
+        beat.hear(Observation, "observation", seen.append)
+        beat.start()
+        stamps = range(100 * TICK_NS, 105 * TICK_NS, TICK_NS)
+        for t_ns in stamps:
+            beat.tick(t_ns, [(topic, joint_state_msg(t_ns, positions(t_ns)))])
+        assert made.stop("observation_sync") == 0
+    assert [ns_from(one.header.stamp) for one in seen] == list(stamps)
+    for one, t_ns in zip(seen, stamps, strict=True):
+        assert not one.images
+        assert one.state[0] == positions(t_ns)["joint1"]
+        assert [(s.name, s.status) for s in one.streams] == [("state", StreamStatus.OK)]
 
 
 def test_when_time_jumps_back_nothing_from_before_is_ever_matched(tmp_path: Path) -> None:
