@@ -20,6 +20,7 @@ from vla_ros.policy.first_look import checked_state, sized_images
 from vla_ros.policy.guidance import flow_guidance, given_rows, joint_guidance, joint_rows
 from vla_ros.policy.models.flow import FlowGuidance, GivenRows
 from vla_ros.policy.models.nano import Nano
+from vla_ros.policy.models.traced import WARM_UPS, Traced
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.spaces.time_contract import TimeContract
 
@@ -67,6 +68,7 @@ class NanoPolicy:
         self._model.load_state_dict(checkpoint.weights)
         self._model.eval().requires_grad_(False)
         self._schedule = self._model.schedule(self._num_steps)
+        self._traced = Traced(self._chunks)
         self._device = torch.device("cpu")
         self._heard: tuple[bytes, Tensor] | None = None
         for camera in self._model.cameras:
@@ -95,6 +97,7 @@ class NanoPolicy:
         self._model.to(device)
         self._heard = None
         self._schedule = self._model.schedule(self._num_steps)
+        self._traced = Traced(self._chunks)
 
     def infer(self, request: PolicyRequest) -> npt.NDArray[np.float64]:
         """Compute one chunk. Shape (T, A), absolute, SI.
@@ -136,11 +139,11 @@ class NanoPolicy:
         """Nothing to forget: every chunk depends on its request alone."""
 
     def warm_up(self) -> None:
-        """Run the network twice on blank input."""
+        """Run the network on blank input until it has settled."""
         sizes = self._config.sizes
         images = np.zeros((1, sizes.cameras, sizes.image_height, sizes.image_width, 3), np.uint8)
         words = np.full(self._config.max_words, 1, np.int64)
-        for _ in range(2):
+        for _ in range(WARM_UPS):
             self._run(images, np.zeros((1, sizes.state_dim)), [words], self._noise(0))
 
     def close(self) -> None:
@@ -173,13 +176,30 @@ class NanoPolicy:
     ) -> npt.NDArray[np.float32]:
         """Shapes (B, C, H, W, 3), (B, S), B of (L,), (B, T, A) -> (B, T, A)."""
         device = self._device
-        prefix = self._model.encode_heard(
+        inputs = (
             torch.from_numpy(images).to(device),
             torch.from_numpy(states.astype(np.float32)).to(device),
             torch.cat([self._instruction(said) for said in words]),
+            noise.to(device),
         )
-        pull = None if guidance is None else guidance.to(device)
-        return self._model.sample(prefix, noise.to(device), self._schedule, pull).cpu().numpy()
+        if guidance is not None:
+            chunks = self._chunks(*inputs, guidance.to(device))
+        elif len(words) > 1 or device.type != "cpu":
+            chunks = self._chunks(*inputs)
+        else:
+            chunks = self._traced(*inputs)
+        return chunks.cpu().numpy()
+
+    def _chunks(
+        self,
+        images: Tensor,
+        states: Tensor,
+        said: Tensor,
+        noise: Tensor,
+        guidance: FlowGuidance | GivenRows | None = None,
+    ) -> Tensor:
+        prefix = self._model.encode_heard(images, states, said)
+        return self._model.sample(prefix, noise, self._schedule, guidance)
 
     def _instruction(self, words: npt.NDArray[np.int64]) -> Tensor:
         """What the words amount to; those of the last chunk are not read again."""

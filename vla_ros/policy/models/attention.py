@@ -62,7 +62,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     groups = key.shape[1]
     if not torch.is_grad_enabled():
         return functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, enable_gqa=groups != heads
+            query, key, value, attn_mask=mask, enable_gqa=bool(groups != heads)
         )
     folded = query.reshape(batch, groups, heads // groups * count, size)
     scores = folded @ key.transpose(-1, -2) * (1.0 / math.sqrt(size))
