@@ -27,8 +27,6 @@ from vla_ros.spaces.vectors import VectorSpace
 
 FloatArray = npt.NDArray[np.float64]
 
-SHORTEST_RAMP_NS = 100_000_000
-
 
 @dataclass(frozen=True, kw_only=True)
 class BlendWeights:
@@ -36,8 +34,8 @@ class BlendWeights:
 
     Attributes:
         kind: ``linear``: the new chunk's share grows from 0 where it takes over to 1 after
-            ``ramp_ns``, or at the end of the overlap where that comes first; ``ensemble``: the
-            share depends on how many chunks already met at a row; ``average``: it is ``share``.
+            ``ramp_ns``; it is 1 where the old plan ends before that. ``ensemble``: the share
+            depends on how many chunks already met at a row; ``average``: it is ``share``.
         ramp_ns: Length of the linear ramp; in the other kinds, how long before the end of a chunk
             its weight begins to fade out. In [ns].
         m: Decay of ``ensemble``: larger values trust old chunks more.
@@ -121,11 +119,12 @@ def new_share(
     """
     left_ns = old_end_ns - due_ns
     if weights.kind == "linear":
-        # Where little of the old plan is left, the ramp begins before the takeover: the rows there
-        # are not executed, but the curve through all rows would feel a step.
-        ramp_ns = min(weights.ramp_ns, max(old_end_ns - from_ns, SHORTEST_RAMP_NS))
-        begin_ns = min(from_ns, old_end_ns - ramp_ns)
-        share = np.clip((due_ns - begin_ns) / max(ramp_ns, 1), 0.0, 1.0)
+        # A shorter ramp would be a jump among the rows, which nobody after us can tell from what
+        # the policy wants. Without one the seam is where it is known to be one, and faded there.
+        ramp_ns = max(weights.ramp_ns, 1)
+        if old_end_ns - from_ns < ramp_ns:
+            return np.ones_like(new)
+        share = np.clip((due_ns - from_ns) / ramp_ns, 0.0, 1.0)
     elif weights.kind == "average":
         share = 1.0 - (1.0 - weights.share) * _fading(left_ns, weights.ramp_ns)
     else:

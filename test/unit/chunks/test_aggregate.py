@@ -101,24 +101,22 @@ def test_a_plan_that_runs_late_is_read_late():
     np.testing.assert_array_equal(there[:, 2], [0, 0, 0, 1])
 
 
-def test_the_linear_share_grows_from_the_takeover_to_the_end_of_the_overlap():
-    due = np.arange(6, dtype=np.int64) * DT
-    ones = np.ones(6)
-    share = new_share(BlendWeights(ramp_ns=10**12), due, DT, 5 * DT, ones, ones)
+def test_the_linear_share_grows_from_the_takeover_on():
+    due, ones = np.arange(6, dtype=np.int64) * DT, np.ones(6)
+    share = new_share(BlendWeights(ramp_ns=4 * DT), due, DT, 5 * DT, ones, ones)
     np.testing.assert_allclose(share, [0, 0, 0.25, 0.5, 0.75, 1])
     share = new_share(BlendWeights(ramp_ns=2 * DT), due, DT, 5 * DT, ones, ones)
     np.testing.assert_allclose(share, [0, 0, 0.5, 1, 1, 1])
 
 
-@pytest.mark.parametrize("left", [0.2, 1.0, 1.5])
-def test_the_linear_share_does_not_step_where_little_of_the_old_plan_is_left(left):
-    """It begins before the takeover: rows that are not executed still bend the curve."""
-    due, from_ns = np.arange(8, dtype=np.int64) * DT, 4 * DT
+@pytest.mark.parametrize("left", [-1.0, 0.0, 0.2, 1.5, 3.9])
+def test_a_plan_that_ends_before_the_ramp_would_is_not_blended(left):
+    """A short ramp among the rows would be a motion too fast to follow; a seam is faded."""
+    due, from_ns = np.arange(8, dtype=np.int64) * DT, 2 * DT
     share = new_share(BlendWeights(), due, from_ns, from_ns + round(left * DT), *np.ones((2, 8)))
-    assert share[0] == 0.0
-    assert share[-1] == 1.0
-    assert np.diff(share).max() <= 0.5
-    assert share[4] >= 1.0 - left / 2.0
+    assert (share == 1.0).all()
+    share = new_share(BlendWeights(), due, from_ns, from_ns + 4 * DT, *np.ones((2, 8)))
+    np.testing.assert_allclose(share[:7], [0, 0, 0, 0.25, 0.5, 0.75, 1])
 
 
 def joined(values, weights, *, every_rows=0, rows=4) -> tuple[Plan, np.ndarray]:
