@@ -40,11 +40,12 @@ WAYS: dict[str, Callable[..., Loop]] = {
     "blend": partial(Ours, joining="blend"),
     "ensemble": partial(Ours, joining="ensemble"),
     "rtc": partial(Ours, joining="rtc"),
+    "rtc, none": partial(Ours, joining="rtc", jacobian="none"),
     "rtc, full": partial(Ours, joining="rtc", jacobian="full"),
     "naive": partial(Naive, skip=False),
     "naive, due row": partial(Naive, skip=True),
 }
-GOALS_FOR = ("blend", "ensemble", "rtc", "rtc, full")
+GOALS_FOR = ("blend", "ensemble", "rtc", "rtc, none", "rtc, full")
 RHYTHM_MS = 200
 
 

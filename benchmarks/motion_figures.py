@@ -24,6 +24,7 @@ COLOURS = {
     "blend": "#00798c",
     "ensemble": "#5b8e3e",
     "rtc": "#30638e",
+    "rtc, none": "#8fb8d8",
     "rtc, full": "#7b4fa3",
     "naive, due row": "#c77d1e",
     "naive": "#d1495b",

@@ -14,13 +14,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from vla_ros.chunks import Joining, Plan
-from vla_ros.chunks.rtc import guidance_weight
+from vla_ros.chunks.rtc import ESTIMATED_FROM, Jacobian, guidance_weight, yielded
 from vla_ros.motion import JointMotion, MotionLimits, MotionRefused
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.policy.runner import Job, PolicyRunner
@@ -104,7 +103,7 @@ class FlowPolicy:
         lam = values / DATA_RAD**2
         x = self.rng.normal(size=(ROWS, len(JOINTS)))
         white = WHITE_RAD * self.rng.normal(size=(ROWS, len(JOINTS)))
-        guide = request.guidance
+        guide, first = request.guidance, x
         for k in range(FLOW_STEPS):
             tau = k / FLOW_STEPS
             gain = tau * lam / (tau**2 * lam + (1.0 - tau) ** 2)  # d clean / d x
@@ -112,7 +111,10 @@ class FlowPolicy:
             v = (clean - x) / (1.0 - tau)
             if guide is not None:
                 pull = guide.weights[:, None] * ((guide.actions - mean) / DATA_RAD - clean)
-                if guide.jacobian == "full":
+                first = pull if k == 0 else first
+                if guide.jacobian == "estimated" and tau >= ESTIMATED_FROM:
+                    pull = pull * yielded(pull, first)
+                elif guide.jacobian == "full":
                     pull = vectors @ (gain[:, None] * (vectors.T @ pull))
                 v = v + guidance_weight(tau, guide.max_weight) * pull
             x = x + v / FLOW_STEPS
@@ -216,7 +218,7 @@ class Ours(Loop):
         seed: int,
         *,
         joining: Joining,
-        jacobian: Literal["none", "full"] = "none",
+        jacobian: Jacobian = "estimated",
         execute_ns: int = 200 * MS,
     ) -> None:
         super().__init__(reference, latency_s, seed)

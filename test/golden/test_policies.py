@@ -136,7 +136,7 @@ def test_guidance_gives_the_authors_chunk(name, weights, jacobian):
         target=torch.nn.functional.pad(left, (0, 0, 0, 10 - left.shape[1])),
         weights=g.vectors[f"weights.{weights}"],
         max_weight=float(g.vectors["max_guidance_weight"]),
-        jacobian=jacobian == "full",
+        jacobian=jacobian,
     )
     with torch.no_grad():
         ours = g.network.sample(g.prefix, g.vectors["noise"], g.network.schedule(10), guidance)

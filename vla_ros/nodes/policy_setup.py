@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast, get_args
 
 from vla_ros.chunks import Joining
+from vla_ros.chunks.rtc import Jacobian
 from vla_ros.nodes.expert import TopicExpert
 from vla_ros.policy import Policy
 from vla_ros.policy.load import load_policy
@@ -30,7 +31,9 @@ class PolicyParameters(NodeParameters):
         "blend", "how a chunk joins the one before", choices=("sync", "blend", "ensemble", "rtc")
     )
     rtc_jacobian: str = parameter(
-        "none", "rtc's pull: as it is, or through the network (slower)", choices=("none", "full")
+        "estimated",
+        "rtc's pull: as it is, as far as the policy yields, or through the network (slower)",
+        choices=get_args(Jacobian),
     )
     execute_s: float = parameter(
         0.2,
@@ -99,7 +102,7 @@ def runner_for(policy: Policy, robot: RobotSpec, parameters: PolicyParameters) -
         robot.action_space(),
         aggregation=cast(Joining, parameters.aggregation),
         execute_ns=round(parameters.execute_s * 1e9),
-        jacobian=cast(Literal["none", "full"], parameters.rtc_jacobian),
+        jacobian=cast(Jacobian, parameters.rtc_jacobian),
         turning=robot.turning_elements(),
         period_ns=robot.rates.control_period_ns,
         spec_hash=spec_hash(robot),

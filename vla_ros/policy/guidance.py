@@ -42,7 +42,7 @@ def flow_guidance(
         target=target,
         weights=weights,
         max_weight=guidance.max_weight,
-        jacobian=guidance.jacobian == "full",
+        jacobian=guidance.jacobian,
     )
 
 

@@ -8,13 +8,12 @@ is kept for diagnostics.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from vla_ros.chunks import Aggregation, BlendWeights, Joining, Plan, blend, resample, standing
-from vla_ros.chunks.rtc import furthest_delay, soft_mask
+from vla_ros.chunks.rtc import Jacobian, furthest_delay, soft_mask
 from vla_ros.chunks.surprise import Surprise, disagreement
 from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import Guidance, PolicySpec
@@ -87,7 +86,7 @@ class Joiner:
         *,
         weights: BlendWeights | None = None,
         guidance_weight: float = 5.0,
-        jacobian: Literal["none", "full"] = "none",
+        jacobian: Jacobian = "estimated",
         turning: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         if joining == "rtc" and spec.rtc == "none":

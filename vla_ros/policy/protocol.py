@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from vla_ros.chunks.rtc import Jacobian
 from vla_ros.spaces.observation import Observation
 from vla_ros.spaces.time_contract import TimeContract
 
@@ -62,13 +63,14 @@ class Guidance:
         weights: How much each row counts, 1 for what is executed anyway. Shape (T,).
         max_weight: Bound of the guidance's strength (beta).
         jacobian: ``none`` pulls the estimate of the end straight to the plan; ``full`` through
-            the network's Jacobian (arXiv 2506.07339), at the price of a backward pass a step.
+            the network's Jacobian (arXiv 2506.07339), at the price of a backward pass a step;
+            ``estimated`` straight, as far as the policy yields (`vla_ros.chunks.rtc`).
     """
 
     actions: npt.NDArray[np.float64]
     weights: npt.NDArray[np.float64]
     max_weight: float = 5.0
-    jacobian: Literal["none", "full"] = "none"
+    jacobian: Jacobian = "none"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,12 +9,12 @@ carries the old ones, or is dropped here already.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from vla_ros.chunks import BlendWeights, Joining, Plan, ResponseTime, Schedule
+from vla_ros.chunks.rtc import Jacobian
 from vla_ros.policy.history import ObservationHistory
 from vla_ros.policy.job import Job, PolicyFault, RunStats, checked_answer
 from vla_ros.policy.joiner import Executed, Joiner
@@ -65,7 +65,7 @@ class PolicyRunner:
         execute_ns: int = 200_000_000,
         period_ns: int = 10_000_000,
         weights: BlendWeights | None = None,
-        jacobian: Literal["none", "full"] = "none",
+        jacobian: Jacobian = "estimated",
         turning: npt.NDArray[np.bool_] | None = None,
         max_stretch: float = 2.0,
         spec_hash: int = 0,

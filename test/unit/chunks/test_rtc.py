@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vla_ros.chunks.rtc import Mask, furthest_delay, guidance_weight, soft_mask
+from vla_ros.chunks.rtc import (
+    ESTIMATED_FROM,
+    Mask,
+    furthest_delay,
+    guidance_weight,
+    soft_mask,
+    yielded,
+)
 
 # Printed by lerobot 0.4.4's RTC processor for 10 rows, delay 3, 7 rows left of the plan before.
 PEER: dict[Mask, list[float]] = {
@@ -74,6 +81,44 @@ def test_guided_euler_steps_reach_the_frozen_rows_of_an_analytic_flow(jacobian: 
     frozen = np.abs(x - y)[:5].max()
     assert frozen < 0.5 * np.abs(free - y)[:5].max()
     assert x[15:] == pytest.approx(free[15:])
+
+
+def pulled(spread: float, steps: int, jacobian: str) -> float:
+    """How far a plan at 1 pulls a policy whose data are N(0, spread), from the middle of them."""
+    x, first = np.zeros((1, 1)), np.ones((1, 1))
+    for k in range(steps):
+        tau = k / steps
+        gain = tau * spread / (tau**2 * spread + (1 - tau) ** 2)
+        pull = 1.0 - gain * x
+        if jacobian == "estimated" and tau >= ESTIMATED_FROM:
+            pull = pull * yielded(pull, first)
+        elif jacobian == "full":
+            pull = pull * gain
+        x = x + ((gain * x - x) / (1 - tau) + guidance_weight(tau, 5.0) * pull) / steps
+    return float(x[0, 0])
+
+
+@pytest.mark.parametrize("steps", [5, 10])
+def test_an_estimated_jacobian_lets_a_sure_policy_be_as_the_true_one_does(steps: int) -> None:
+    for deviation in (0.03, 0.05, 0.1):
+        spread = deviation**2
+        assert pulled(spread, steps, "estimated") == pytest.approx(
+            pulled(spread, steps, "full"), abs=0.1
+        )
+        assert pulled(spread, steps, "none") > 0.5
+    assert pulled(0.03**2, steps, "estimated") < 0.04
+
+
+@pytest.mark.parametrize("steps", [5, 10])
+def test_an_estimated_jacobian_holds_an_unsure_policy_to_the_plan(steps: int) -> None:
+    for deviation in (0.3, 0.5, 1.0):
+        assert pulled(deviation**2, steps, "estimated") == pytest.approx(1.0, abs=0.15)
+
+
+def test_what_is_yielded_is_told_column_by_column() -> None:
+    first = np.tile([1.0, 2.0, 0.0, -1.0, 1.0], (4, 1))
+    left = first * np.array([1.0, 0.25, 1.0, -0.5, 1.5])  # kept, given up, none, too far, further
+    assert yielded(left, first) == pytest.approx([0.0, 0.75, 1.0, 1.0, 0.0])
 
 
 @pytest.mark.parametrize(

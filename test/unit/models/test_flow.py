@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vla_ros.policy.models.flow import euler_sample, interpolate, sample_times, target_velocity
+from vla_ros.chunks import rtc
+from vla_ros.policy.models.flow import (
+    FlowGuidance,
+    euler_sample,
+    interpolate,
+    sample_times,
+    target_velocity,
+    yielded,
+)
 
 
 def test_time_one_is_noise_and_time_zero_is_data() -> None:
@@ -56,6 +64,39 @@ def test_the_sampler_asks_at_exact_times() -> None:
     euler_sample(velocity, torch.zeros(1, 2, 1), num_steps=10)
     exact = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 1.0 - 0.7, 1.0 - 0.8, 1.0 - 0.9]
     assert asked == exact
+
+
+def test_a_sure_policy_is_bent_by_no_plan_where_the_jacobian_is_estimated_or_known() -> None:
+    """Of two columns the policy is sure of one; both disagree with the plan by 1."""
+    deviation = torch.tensor([0.03, 1.0])
+
+    def velocity(x: torch.Tensor, t: float) -> torch.Tensor:
+        var = t**2 + (1 - t) ** 2 * deviation**2
+        return x * (t - (1 - t) * deviation**2) / var
+
+    ends = {}
+    for jacobian in ("none", "estimated", "full"):
+        guidance = FlowGuidance(
+            target=torch.ones(1, 6, 2), weights=torch.ones(6), max_weight=5.0, jacobian=jacobian
+        )
+        ends[jacobian] = euler_sample(
+            velocity, torch.zeros(1, 6, 2), num_steps=10, guidance=guidance
+        ).mean(dim=1)[0]
+    assert float(ends["none"][0]) > 0.5
+    assert float(ends["estimated"][0]) < 0.05
+    assert float(ends["full"][0]) < 0.05
+    for end in ends.values():
+        assert float(end[1]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_each_of_a_batch_yields_by_itself_as_the_schedule_says() -> None:
+    torch.manual_seed(0)
+    first, left = torch.randn(3, 5, 4), torch.randn(3, 5, 4)
+    first[1] = left[1] = 0.0
+    share = yielded(left, first)
+    for k in range(3):
+        expected = rtc.yielded(left[k].double().numpy(), first[k].double().numpy())
+        assert share[k, 0].numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def test_training_times_lean_towards_noise() -> None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vla_ros.chunks.rtc import ESTIMATED_FROM, Jacobian
+
 Velocity = Callable[[Tensor, float], Tensor]
 """Takes x, Shape (B, T, A), and the step's flow time; answers with dx/dt of the same shape."""
 
@@ -57,14 +59,15 @@ class FlowGuidance:
         target: The chunk to agree with, normalised. Shape (B, T, A).
         weights: How much each of its rows counts. Shape (T,) or (B, T).
         max_weight: Bound of the strength (beta).
-        jacobian: Pull through the network's Jacobian, as the paper does, at the price of a
-            backward pass a step. False: pull the estimate of the end straight (LeRobot).
+        jacobian: ``full``: pull through the network's Jacobian, as the paper does, at the price of
+            a backward pass a step. ``none``: pull the estimate of the end straight (LeRobot).
+            ``estimated``: straight, as far as the policy yields (`vla_ros.chunks.rtc`).
     """
 
     target: Tensor
     weights: Tensor
     max_weight: float
-    jacobian: bool
+    jacobian: Jacobian
 
     def to(self, device: torch.device) -> FlowGuidance:
         """The same on a device."""
@@ -78,20 +81,36 @@ class FlowGuidance:
         # time^2 / (time^2 + done^2) is the variance of the end, given x_t and a unit prior.
         return min(self.max_weight, (time**2 + done**2) / (time * done))
 
-    def steer(self, velocity: Velocity, x: Tensor, time: float) -> Tensor:
-        """The velocity at (x, time), pulled. Shape (B, T, A)."""
-        if not self.jacobian:
+    def steer(self, velocity: Velocity) -> Velocity:
+        """The field, pulled: for one chunk, asked once a step from noise to data."""
+        first: Tensor | None = None
+
+        def straight(x: Tensor, time: float) -> Tensor:
+            nonlocal first
             speed = velocity(x, time)
-            pull = (self.target - (x - time * speed)) * self.weights[..., None]
-        else:
+            error = (self.target - (x - time * speed)) * self.weights[..., None]
+            first = error if first is None else first
+            late = self.jacobian == "estimated" and 1.0 - time >= ESTIMATED_FROM
+            pull = error * yielded(error, first) if late else error
+            return speed - self.strength(time) * pull
+
+        def through(x: Tensor, time: float) -> Tensor:
             with torch.enable_grad():
                 start = x.detach().requires_grad_(True)
                 speed = velocity(start, time)
                 end = start - time * speed
                 error = (self.target - end.detach()) * self.weights[..., None]
                 (pull,) = torch.autograd.grad(end, start, error)
-            speed = speed.detach()
-        return speed - self.strength(time) * pull
+            return speed.detach() - self.strength(time) * pull
+
+        return through if self.jacobian == "full" else straight
+
+
+def yielded(error: Tensor, first: Tensor) -> Tensor:
+    """`vla_ros.chunks.rtc.yielded` of each of a batch (B, T, A). Shape (B, 1, A)."""
+    whole = first.square().sum(dim=-2, keepdim=True)
+    left = (error * first).sum(dim=-2, keepdim=True)
+    return (1.0 - left / whole.clamp_min(torch.finfo(torch.float32).tiny)).clamp(0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,8 +157,7 @@ def euler_sample(
     Returns:
         Shape (B, T, A).
     """
-    x = noise
+    x, field = noise, velocity if guidance is None else guidance.steer(velocity)
     for time in euler_times(num_steps):
-        speed = velocity(x, time) if guidance is None else guidance.steer(velocity, x, time)
-        x = x - speed / num_steps
+        x = x - field(x, time) / num_steps
     return x

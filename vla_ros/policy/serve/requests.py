@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from vla_ros.chunks.rtc import Jacobian
 from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
 from vla_ros.policy.remote import jpeg
 from vla_ros.spaces.observation import Observation
 
 KEYS = ("images", "state", "prompt", "seed", "guidance", "history", "t_obs_ns")
-JACOBIANS = ("none", "full")
+JACOBIANS = get_args(Jacobian)
 
 
 class BadRequest(VlaError):
