@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.service import Service
@@ -25,6 +26,8 @@ from vla_ros.ros.lockstep import Participant
 from vla_ros.ros.parameters import NodeParameters, declare
 
 P = TypeVar("P", bound=NodeParameters)
+_LAST_WORDS = Duration(seconds=0.2)
+"""For the last state and the end of a run to arrive, where somebody still listens."""
 
 
 class VlaNode(LifecycleNode, Generic[P]):
@@ -100,6 +103,9 @@ class VlaNode(LifecycleNode, Generic[P]):
             message, topic, qos.profile(role, lockstep=counted or lockstep)
         )
         self.on_release(lambda: self.destroy_publisher(made))
+        if role in ("latched", "run"):
+            # Released first: a process that ends takes with it what has not arrived yet.
+            self.on_release(lambda: made.wait_for_all_acked(_LAST_WORDS))
         if counted:
             self._lockstep_participant().count_publisher(made)
         return made

@@ -67,13 +67,34 @@ def test_a_clock_that_goes_ahead_for_good_lets_the_last_window_brake_the_robot()
     assert bench.windows == [], "a window from the future leads past everything"
 
 
-def test_a_clock_that_goes_back_brakes_on_the_new_time_line() -> None:
+def test_a_clock_that_goes_far_back_brakes_on_the_new_time_line() -> None:
     bench = in_motion()
     bench.windows.clear()
     jump(bench, -3_000 * MS)
     assert_comes_to_rest_without_a_step(bench)
     assert bench.windows, "what was sent for later must not be played later"
     assert bench.commander.stop_reason == "clock_jump"
+
+
+def test_a_clock_that_goes_back_for_a_while_moves_nothing_when_it_is_right_again() -> None:
+    bench = in_motion()
+    jump(bench, -3_000 * MS)
+    assert_comes_to_rest_without_a_step(bench)
+    at = bench.arm
+    jump(bench, 3_000 * MS)
+    bench.run(60)
+    np.testing.assert_array_equal(bench.arm, at)
+    assert bench.commander.resume(bench.now) is None
+    bench.run(30)
+    np.testing.assert_allclose(bench.arm, at, atol=1e-9)
+
+
+@pytest.mark.parametrize("by_ms", [-30, -100, -300])
+def test_a_clock_that_goes_back_a_little_makes_no_step(by_ms: int) -> None:
+    bench = in_motion()
+    jump(bench, by_ms * MS)
+    assert bench.commander.stop_reason == "clock_jump"
+    assert_comes_to_rest_without_a_step(bench)
 
 
 @pytest.mark.parametrize("by", [AHEAD, -700 * MS])

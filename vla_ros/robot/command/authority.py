@@ -266,16 +266,15 @@ class Authority:
 
         A robot that moves or has a run is stopped until resume; one that rests goes on holding.
         """
-        last_ns, moving = self._ticks.last_ns, not self._helm.at_rest
-        if moving or self.run_id is not None:
+        last_ns = self._ticks.last_ns
+        if not self._helm.at_rest or self.run_id is not None:
             self._gate.latch(
                 "clock_jump",
                 f"ROS time went from {last_ns / 1e9:.3f} s to {now_ns / 1e9:.3f} s at once, "
                 "expected it to pass like steady time; check who publishes /clock, or sets the "
                 "computer's clock, then resume",
             )
-        if moving and now_ns > last_ns:
-            self._helm.withhold_windows()
+        self._helm.doubt_time(now_ns - last_ns)
         self._gate.raise_epoch()
         self._drop(now_ns)
         self._joints.clear()

@@ -41,7 +41,10 @@ class Helm:
         self._rest = RestWatch(spec.rates.lookahead_ns)
         self._arm_size = len(execution.arm.names)
         self._max_moved = spec.max_tracking_error
-        self._withheld = False
+        limits = spec.motion_limits(execution.arm.names)
+        brake_s = limits.velocity / limits.acceleration + limits.acceleration / limits.jerk
+        self._window_ns = spec.rates.lookahead_ns + round(brake_s.max(initial=0.0) * 1e9)
+        self._astray = self._withheld = False
         self.active = False
         self.released = False
 
@@ -56,7 +59,7 @@ class Helm:
         self.active = measured is not None and not self._gate.closed
         if measured is None or not self.active:
             return
-        self.released = self._withheld = False
+        self.released = self._astray = self._withheld = False
         self._rest.restart()
         self._joints.restart()
         try:
@@ -90,13 +93,18 @@ class Helm:
         if self.active:
             self._execution.clock_jump(now_ns)
 
-    def withhold_windows(self) -> None:
-        """Send no more of them until the next `take`: the last one ends in a brake.
+    def doubt_time(self, jump_ns: int) -> None:
+        """ROS time jumped by this much: in motion, let the last window end in its brake.
 
-        ROS time went ahead. For a controller whose time did not, a window begins far in the future,
-        and on its slow way there the controller swings past everything.
+        The controller's own time may not have jumped. A window from the future would then lead it
+        past everything on its slow way there, one from the recent past would be a step. One from
+        long ago is refused by such a controller, and keeps one whose time went back as well from
+        playing the rest of the last window later; so that one is sent. Where the robot rests then
+        is known at the next `take`.
         """
-        self._withheld = not self._execution.arm.whole_chunks  # a chunk has no brake at its end
+        self._astray |= not self.at_rest
+        if self._astray and jump_ns > -self._window_ns:
+            self._withheld = not self._execution.arm.whole_chunks  # they have no brake at the end
 
     def due(self, now_ns: int) -> Due:
         """What to send now."""
