@@ -203,7 +203,8 @@ def over_dds(controller: Any, latencies: tuple[int, ...], *, quick: bool, path: 
     """The same figures with processes in between, in real time."""
     from benchmarks.motion_dds import table
 
-    return table(controller, latencies, 4.0 if quick else SECONDS, 1 if quick else 2, path)
+    runs, trials = (1, 1) if quick else (3, 2)
+    return table(controller, latencies, SECONDS, runs, trials, path)
 
 
 def main() -> int:
