@@ -18,6 +18,7 @@ from vla_ros.robot.command.intake import message_type, sources_of, stream_of
 from vla_ros.robot.command.joints import JointReader
 from vla_ros.robot.files import shared_folder
 from vla_ros.robot.load import load_robot
+from vla_ros.robot.senses.state_streams import elements
 from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.robot.spec.state import UNITS, JointSource, StateSpec
 from vla_ros.robot.spec.streams import CameraSpec
@@ -32,6 +33,11 @@ STEP_NS = 10_000_000
 KINDS = {
     f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}": kind
     for kind in (Image, CompressedImage, JointState, Odometry, PoseStamped, WrenchStamped)
+}
+SAMPLES: dict[type[Any], tuple[float, ...]] = {
+    Odometry: (1.0, 2.0, 0.3, 0.4, 0.5, 0.6),
+    PoseStamped: (0.1, 0.2, 0.3, 0.0, 0.6, 0.0, 0.8),
+    WrenchStamped: (1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
 }
 
 
@@ -63,6 +69,21 @@ def middle(spec: RobotSpec, source: StateSpec | JointSource) -> dict[str, float]
     return said
 
 
+def fill(message: Any, sample: tuple[float, ...]) -> None:
+    """A driver's message of something that is no joint."""
+    if isinstance(message, WrenchStamped):
+        force, torque = message.wrench.force, message.wrench.torque
+        force.x, force.y, force.z, torque.x, torque.y, torque.z = sample
+    elif isinstance(message, PoseStamped):
+        p, q = message.pose.position, message.pose.orientation
+        p.x, p.y, p.z, q.x, q.y, q.z, q.w = sample
+    else:
+        pose, twist = message.pose.pose, message.twist.twist
+        pose.position.x, pose.position.y, yaw = sample[:3]
+        pose.orientation.z, pose.orientation.w = np.sin(yaw / 2), np.cos(yaw / 2)
+        twist.linear.x, twist.linear.y, twist.angular.z = sample[3:]
+
+
 def messages(spec: RobotSpec, t_ns: int) -> list[tuple[str, Any]]:
     """What every driver publishes at one instant; one message for each topic."""
     sent: dict[str, Any] = {}
@@ -74,8 +95,7 @@ def messages(spec: RobotSpec, t_ns: int) -> list[tuple[str, Any]]:
             joints.setdefault(source.topic, {}).update(middle(spec, source))
         else:
             message = KINDS[message_type(source)](header=header(t_ns))
-            if isinstance(message, PoseStamped):
-                message.pose.orientation.w = 1.0
+            fill(message, SAMPLES[type(message)])
             sent[source.topic] = message
     sent |= {topic: joint_state_msg(t_ns, values) for topic, values in joints.items()}
     return list(sent.items())
@@ -108,10 +128,14 @@ def test_what_the_drivers_of_a_shipped_robot_publish_becomes_an_observation(name
     assert len(last.state) == spec.state_space().dim
     wanted = {c.key: (c.height, c.width) for c in spec.cameras}
     assert {i.key: (i.image.height, i.image.width) for i in last.images} == wanted
-    first = len(spec.state.joints)
-    said = middle(spec, spec.state)
-    np.testing.assert_allclose(
-        last.state[:first],
-        JointReader(spec.state).read(list(said), list(said.values())),
-        atol=1e-12,
-    )
+    state = dict(zip(spec.state_space().names, last.state, strict=True))
+    for source in (spec.state, *spec.state.sources):
+        if isinstance(source, StateSpec | JointSource):
+            said, names = middle(spec, source), source.joints
+            values = JointReader(source).read(list(said), list(said.values()))
+        else:
+            names = tuple(name for _, _, part in source.parts for name in part)
+            values = elements(source, np.array(SAMPLES[KINDS[message_type(source)]]))
+        for name, value in zip(names, values, strict=True):
+            if name in state:  # a state vector may be made of a part of what is known
+                assert state[name] == pytest.approx(value, abs=1e-9), name
