@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vla_ros.robot.command.intake import push
@@ -15,6 +16,7 @@ from vla_ros.robot.load import load_robot
 from vla_ros.robot.senses.observer import Observer
 from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.spaces import Observation, TimeContract
+from vla_ros.spaces.raw_images import Encoding
 from vla_ros.spaces.rotations import from_matrix, matrix_from, quaternion_from_axis_angle
 
 MS = 1_000_000
@@ -51,6 +53,7 @@ def state_after(source: dict[str, Any], message: Any) -> dict[str, float]:
     return dict(zip(spec.state_space().names, seen.state.tolist(), strict=True))
 
 
+@settings(max_examples=50, deadline=None)
 @given(yaw=ANGLES, pitch=st.floats(-1.5, 1.5), roll=ANGLES)
 def test_odometry_gives_the_place_the_heading_and_the_speed_of_the_base(
     yaw: float, pitch: float, roll: float
@@ -100,3 +103,52 @@ def test_a_pose_gives_the_place_and_the_rotation_in_the_form_asked_for(
     np.testing.assert_allclose(
         matrix_from(form, given), matrix_from("axis_angle", rotation), atol=1e-12
     )
+
+
+RGB = np.random.default_rng(3).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+DEEP = np.random.default_rng(4).integers(0, 2**16, (4, 6), dtype=np.uint16)
+METRES = np.linspace(0.5, 2.0, 24, dtype=np.float32).reshape(4, 6)
+OPAQUE = np.full((4, 6, 1), 255, dtype=np.uint8)
+
+
+def grey(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "seen"),
+    [
+        ("rgb8", RGB, RGB),
+        ("bgr8", RGB[..., ::-1], RGB),
+        ("rgba8", np.concatenate((RGB, OPAQUE), axis=-1), RGB),
+        ("bgra8", np.concatenate((RGB[..., ::-1], OPAQUE), axis=-1), RGB),
+        ("mono8", RGB[..., 0], grey(RGB[..., 0])),
+        ("mono16", DEEP.astype(">u2"), grey(DEEP // 256)),
+        ("16UC1", np.rint(1000 * METRES).astype("<u2"), None),
+        ("32FC1", METRES.astype(">f4"), None),
+    ],
+)
+def test_a_picture_is_what_its_bytes_say_in_every_encoding_and_order_of_bytes(
+    encoding: Encoding, data: np.ndarray, seen: np.ndarray | None
+) -> None:
+    depth = {"depth_range_m": (0.5, 2.0)} if seen is None else {}
+    size = {"raw_height": 4, "raw_width": 6, "height": 4, "width": 6}
+    camera = {"key": "eye", "topic": "/eye", "frame_id": "eye", "rate_hz": 30, **size, **LOSS}
+    values = BASE.model_dump() | {"anchor": "eye", "poses": {}}
+    values["cameras"] = [{**camera, "encoding": encoding, **depth}]
+    values["state"] = {"topic": "/j", "joints": ["joint1"], **LOSS}
+    spec = RobotSpec.model_validate(values)
+    observer = Observer(spec, replace(CONTRACT, image_latency_ns={"eye": 0}))
+    observer.push_joints(100 * MS, {"joint1": 0.25}, 100 * MS)
+    picture = SimpleNamespace(
+        header=HEADER, encoding=encoding, height=4, width=6, step=data[0].nbytes,
+        data=np.ascontiguousarray(data).tobytes(), is_bigendian=data.dtype.byteorder == ">",
+    )  # fmt: skip
+    assert push(observer, spec.cameras[0], picture, 100 * MS) is None
+    observation = observer.observe(100 * MS)
+    assert isinstance(observation, Observation), observation
+    if seen is not None:
+        np.testing.assert_array_equal(observation.images["eye"], seen)
+    else:  # 1 is near, 255 far
+        expected = grey(np.rint(1 + 254 * (METRES - 0.5) / 1.5))
+        assert np.abs(observation.images["eye"].astype(int) - expected).max() <= 1
