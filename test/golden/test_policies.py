@@ -20,6 +20,7 @@ from torch import Tensor
 from vla_ros.policy.flow_policy import FlowPolicy
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.models.flow import FlowGuidance, interpolate, target_velocity
+from vla_ros.policy.models.gated import CrossAttention
 from vla_ros.policy.models.prefix_expert import Prefix, PrefixExpert, PrefixInputs
 from vla_ros.policy.processors.letterbox import Letterbox
 from vla_ros.policy.processors.prompt import StatePrompt
@@ -89,13 +90,15 @@ def test_every_layer_s_prefix_keys_and_values_are_the_authors(name):
     g = golden(name)
     valid = g.vectors["prefix_pad_masks"][:, None, :, None]
     count = valid.shape[2]
-    for layer in range(len(g.prefix.cache.keys)):
-        if name == "smolvla" and layer % 2 == 1:
-            continue  # cross layers keep projections of them instead
-        for ours, kind in ((g.prefix.cache.keys, "k"), (g.prefix.cache.values, "v")):
-            theirs = g.vectors[f"prefix_{kind}.{layer}"]
-            theirs = theirs.transpose(1, 2) if name == "smolvla" else theirs
-            close(ours[layer][:, :, :count] * valid, theirs * valid, 2e-5)
+    for layer, block in enumerate(g.network.get_submodule("expert")):
+        theirs = g.vectors[f"prefix_k.{layer}"], g.vectors[f"prefix_v.{layer}"]
+        if name == "smolvla":
+            theirs = theirs[0].transpose(1, 2), theirs[1].transpose(1, 2)
+        if isinstance(block.attention, CrossAttention):
+            theirs = block.attention.keys_values(theirs)  # what such a layer reads is made of them
+        ours = g.prefix.cache.keys[layer], g.prefix.cache.values[layer]
+        for our_part, their_part in zip(ours, theirs, strict=True):
+            close(our_part[:, :, :count] * valid, their_part * valid, 2e-5)
 
 
 @pytest.mark.parametrize("time", ["1.0", "0.7", "0.3", "0.1"])
@@ -119,11 +122,29 @@ def test_a_sampled_chunk_is_the_authors(name, steps):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_training_loss_is_the_authors(name):
     g = golden(name)
+    assert_loss(g, g.prefix, g.vectors["loss_elements"])
+
+
+@pytest.mark.parametrize("name", ["pi0", "pi05"])
+def test_the_training_loss_with_modern_images_and_words_is_the_authors(name):
+    g = golden(name)
+    inputs = g.inputs._replace(
+        images=g.images(g.policy._processors.letterbox),
+        words=g.vectors["modern.tokens"],
+        said=g.vectors["modern.token_mask"],
+    )
+    with torch.no_grad():
+        prefix = g.network.encode(inputs)
+    assert_loss(g, prefix, g.vectors["modern.loss_elements"])
+
+
+def assert_loss(g: Golden, prefix: Prefix, theirs: Tensor) -> None:
     actions, noise = g.vectors["action_normalized_padded"], g.vectors["noise"]
     time = g.vectors["time"][:, None].expand(noise.shape[:-1])
-    velocity = g.network.velocity(g.prefix, interpolate(actions, noise, time), time)
+    with torch.no_grad():
+        velocity = g.network.velocity(prefix, interpolate(actions, noise, time), time)
     error = (velocity - target_velocity(actions, noise)).square()
-    assert torch.allclose(error, g.vectors["loss_elements"], rtol=1e-4, atol=1e-4)
+    assert torch.allclose(error, theirs, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("jacobian", ["none", "full"])

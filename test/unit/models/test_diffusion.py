@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vla_ros.policy.models.diffusion import diffusion_loss
 from vla_ros.policy.models.diffusion_noise import NoiseSchedule, kept_share, squared_cosine
 from vla_ros.policy.models.diffusion_unet import Unet, UnetSizes
 
@@ -66,6 +69,14 @@ def test_a_sample_with_the_same_draws_is_lerobots(unet: Unet, golden: dict[str, 
         )
     torch.testing.assert_close(sample, golden["sample"], atol=1e-4, rtol=0)
     assert next(draws, None) is None
+
+
+def test_the_training_loss_is_lerobots(unet: Unet, golden: dict[str, Tensor]) -> None:
+    network: Any = SimpleNamespace(unet=unet)
+    given = (golden[name] for name in ("condition", "actions", "loss_noise", "loss_time"))
+    with torch.inference_mode():
+        loss = diffusion_loss(network, SCHEDULE, *given)
+    torch.testing.assert_close(loss, golden["loss"], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 20])
