@@ -188,3 +188,46 @@ def driving(arm: Sequence[float], rows: int = 80) -> np.ndarray:
     s = np.linspace(0.0, 1.0, rows)[:, None]
     way = np.array([1.6, -1.2]) * (1.0 if abs(arm[0]) < 1.0 else -1.0)
     return np.hstack([np.asarray(arm) + s * way, np.tile([0.0, 0.2, 0.3, -0.2], (rows, 1))])
+
+
+GANTRY = """<robot name="gantry"><link name="base"/><link name="slide"/><link name="hand"/>
+  <joint name="joint1" type="prismatic"><parent link="base"/><child link="slide"/>
+    <axis xyz="1 0 0"/><limit lower="-3" upper="3" velocity="3" effort="9"/></joint>
+  <joint name="joint2" type="prismatic"><parent link="slide"/><child link="hand"/>
+    <axis xyz="0 1 0"/><limit lower="-3" upper="3" velocity="3" effort="9"/></joint></robot>"""
+POSE_LIMITS = {
+    "linear": {"velocity": 0.25, "acceleration": 0.5},
+    "angular": {"velocity": 0.5, "acceleration": 1.0},
+}
+
+
+def gantry_values(folder: Path, output: dict[str, Any]) -> dict[str, Any]:
+    """A robot whose controller is told where its hand is to be."""
+    (folder / "gantry.urdf").write_text(GANTRY, encoding="utf-8")
+    return {
+        "name": "gantry",
+        "urdf": "gantry.urdf",
+        "base_frame": "base",
+        "anchor": "state",
+        "state": {
+            "topic": "/joint_states",
+            "joints": ARM,
+            "tolerance_s": 0.05,
+            "on_loss": "stop",
+        },
+        "action": [{"name": "hand", "kind": "pose", "link": "hand", "output": "hand"}],
+        "outputs": [{"name": "hand", "joints": ARM, "limits": POSE_LIMITS} | output],
+        "rates": {"lookahead_s": 0.5},
+        "max_first_step": 0.5,
+        "max_tracking_error": 2.0,
+        "watchdogs": {"joint_state_max_age_s": 5.0, "plan_max_age_s": 6.0},
+    }
+
+
+def leading(pose: np.ndarray, rows: int = 80) -> np.ndarray:
+    """The hand on its way along x, turning about z. Shape (T, 7)."""
+    s = np.linspace(0.0, 1.0, rows)[:, None]
+    angle = 2.0 * np.arctan2(pose[5], pose[6]) + 0.8 * s
+    zero = np.zeros_like(s)
+    place = pose[:3] + s * np.array([0.6, 0.0, 0.0])
+    return np.hstack([place, zero, zero, np.sin(angle / 2.0), np.cos(angle / 2.0)])

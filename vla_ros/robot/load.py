@@ -112,7 +112,7 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
             if joint not in joints and joint not in spec.state.derived
         ]
     limits: dict[str, JointLimits] = {}
-    for joint in [j for o in spec.outputs if not o.is_twist for j in o.joints]:
+    for joint in [j for o in spec.outputs if o.commands_joints for j in o.joints]:
         try:
             limits[joint] = merge_limits(joint, joints, spec.limits.get(joint))
         except UrdfError as error:
@@ -156,12 +156,14 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
 
 
 def _pose_problems(file: YamlFile, spec: RobotSpec) -> list[str]:
+    from vla_ros.robot.outputs.pose import pose_outputs_of
     from vla_ros.robot.poses.kinematics import KinematicsError  # MuJoCo and mink only where used
     from vla_ros.robot.poses.pose_execution import pose_columns_of
     from vla_ros.robot.senses.state_vector import StateVector
 
     problems = []
-    for what, check in (("state", StateVector), ("action", pose_columns_of)):
+    checks = (("state", StateVector), ("action", pose_columns_of), ("action", pose_outputs_of))
+    for what, check in checks:
         try:
             check(spec)
         except KinematicsError as error:

@@ -16,6 +16,11 @@ LIMITS = {"velocity": 1.0, "acceleration": 2.0}
 FINGER = {"closed_position": 0.0, "open_position": 0.04}
 FINGER_LIMITS = {"lower": 0.0, "upper": 0.04, "velocity": 0.1, "acceleration": 1.0, "jerk": 9.0}
 DIES = "its own timeout of 0.2 s"
+URDF = """<robot name="gantry"><link name="base"/><link name="slide"/><link name="hand"/>
+  <joint name="joint1" type="prismatic"><parent link="base"/><child link="slide"/>
+    <axis xyz="1 0 0"/><limit lower="-3" upper="3" velocity="3" effort="9"/></joint>
+  <joint name="joint2" type="prismatic"><parent link="slide"/><child link="hand"/>
+    <axis xyz="0 1 0"/><limit lower="-3" upper="3" velocity="3" effort="9"/></joint></robot>"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +44,27 @@ class Kind:
         """A robot with this output alone."""
         output = {"name": "out", "controller": self.controller, "topic": "/out"}
         slice_ = {"name": "part", "kind": self.slice, "names": self.names, "output": "out"}
+        if self.slice == "pose":
+            slice_ |= {"link": "hand", "rotation": "axis_angle"}
         limits = {n: v.model_dump() | {"effort": 5.0} for n, v in arm().limits.items()}
-        return arm(
+        robot = arm(
+            urdf="gantry.urdf",
             action=[slice_],
             outputs=[output | {"joints": self.joints} | self.keys],
             limits=limits | {"finger_joint": FINGER_LIMITS},
             poses={},
             owners={"policy": 10, "others": {"teleop": 30}},
         )
+        return robot.with_urdf(URDF)
 
     def rows(self, count: int, at: np.ndarray) -> np.ndarray:
         """A plan of this kind: half a second towards somewhere, or of driving and pressing."""
         s = np.linspace(0.0, 1.0, count)[:, None]
         if self.slice == "position":
             return at + (10 * s**3 - 15 * s**4 + 6 * s**5) * np.array([0.4, 0.3])
+        if self.slice == "pose":
+            way = (10 * s**3 - 15 * s**4 + 6 * s**5) * np.array([0.4, 0.3])
+            return np.hstack([at + way, np.zeros((count, 4))])
         if self.slice == "velocity":
             return np.tile([0.5, -0.3, 0.2, 0.1, 0.1, 0.1][: len(self.names)], (count, 1))
         if self.slice == "effort":
@@ -67,6 +79,11 @@ TWIST = {
 }
 SERVO_AXES = ("x", "y", "z", "roll", "pitch", "yaw")
 RUNS_ON = {"on_host_loss": DIES}
+POSE = {
+    "slice": "pose",
+    "names": ("x", "y", "z", "rx", "ry", "rz"),
+    "keys": {"limits": {"linear": LIMITS, "angular": LIMITS}},
+}
 GRIP = {"names": ("grip",), "joints": ("finger_joint",), "keys": FINGER}
 
 KINDS = [
@@ -85,6 +102,8 @@ KINDS = [
         joints=SERVO_AXES,
         keys={"on_host_loss": DIES, "limits": dict.fromkeys(SERVO_AXES, LIMITS)},
     ),
+    Kind(controller="pose_stamped", **POSE),
+    Kind(controller="servo_pose", **POSE),
     Kind(controller="forward_effort", slice="effort", keys=RUNS_ON),
     Kind(controller="forward_effort", slice="effort", keys=RUNS_ON | {"on_stop": "hold"}),
     *(
@@ -123,8 +142,8 @@ class Rig(Bench):
             self.sent.append((self.now, payload))
         if commands.commanded is not None and not self.blocked:
             action = commands.commanded.action
-            if self.kind.slice == "position":
-                self.arm = action
+            if self.kind.slice in ("position", "pose"):
+                self.arm = action[:2]
             elif self.kind.slice == "velocity" and self.kind.joints == ARM:
                 self.arm = self.arm + action * 0.01
         return commands

@@ -140,9 +140,11 @@ def assert_safe(rig: Rig, before: int, cause: Callable) -> None:
     elif kind.slice == "position" and rig.spec.outputs[0].takes_windows:
         assert not last.velocity[-1].any()
         assert last.t_ns[-1] <= rig.now or not last.velocity.any()
-    elif kind.slice == "position":
+    elif kind.slice in ("position", "pose"):
         steps = np.abs(np.diff([payload for _, payload in rig.sent], axis=0)).max(axis=1)
-        one_period = 12.0 * 1e-4 * 1.1
+        if cause is bridge_freezes and kind.slice == "pose":
+            steps = steps[:-1]  # the robot has stood since, and is told so once
+        one_period = (12.0 if kind.slice == "position" else 2.0) * 1e-4 * 1.1
         assert cause is bridge_freezes or steps[-1] <= (one_period if cause is deactivate else 0.0)
         assert np.abs(np.diff(steps)).max() <= one_period
     elif kind.keys.get("on_stop") == "hold":
@@ -153,9 +155,9 @@ def assert_safe(rig: Rig, before: int, cause: Callable) -> None:
 
 
 def applies(kind: Kind, cause: Callable) -> bool:
-    """Only commanded positions are held against measured ones; a gripper alone rests anywhere."""
+    """Commanded positions and poses are held against measured ones; a gripper rests anywhere."""
     if cause is somebody_holds_the_arm:
-        return kind.slice == "position"
+        return kind.slice in ("position", "pose")
     return not (cause is bridge_freezes and kind.slice in ("binary", "gripper"))
 
 
@@ -220,6 +222,8 @@ def test_a_take_over_and_a_hand_back_never_jump(kind: Kind) -> None:
         if kind.slice == "position":
             position = payload.position if rig.spec.outputs[0].takes_windows else payload
             np.testing.assert_allclose(np.broadcast_to(rig.arm, position.shape), position)
+        elif kind.slice == "pose":
+            np.testing.assert_allclose(payload, [*rig.arm, 0.0, 0.0, 0.0, 0.0, 1.0])
         else:
             assert kind.slice in ("velocity", "effort")
             assert not payload.any()
@@ -233,6 +237,8 @@ def test_a_take_over_and_a_hand_back_never_jump(kind: Kind) -> None:
     if kind.slice == "position":
         position = first.position[:2] if rig.spec.outputs[0].takes_windows else first
         np.testing.assert_allclose(np.broadcast_to(at, position.shape), position, atol=1e-3)
+    elif kind.slice == "pose":
+        np.testing.assert_allclose(first[:2], at, atol=1e-3)
     elif kind.slice == "velocity":
         assert np.abs(first).max() <= 12.0 * 0.01
 

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("vla_ros_msgs.msg", reason="the interfaces are not built or not sourced")
 
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from rclpy.task import Future
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
@@ -37,6 +37,10 @@ def twist(controller: str, joints: tuple[str, ...], **keys: Any) -> OutputSpec:
     return output(controller, joints, limits=limits, on_host_loss="a timeout", **keys)
 
 
+def pose(controller: str) -> OutputSpec:
+    return output(controller, limits={"linear": AXIS, "angular": AXIS})
+
+
 def test_a_base_velocity_fills_its_axes_and_leaves_the_others_zero() -> None:
     values = np.array([0.3, -0.2])
     plain = command_msg(twist("twist", ("x", "yaw")), values, NOW_NS, "base")
@@ -59,6 +63,15 @@ def test_an_end_effector_velocity_has_six_axes_in_its_own_frame() -> None:
     assert message.header.frame_id == "tool0"
     message = command_msg(twist("servo_twist", axes), values, NOW_NS, "base")
     assert message.header.frame_id == "base"
+
+
+@pytest.mark.parametrize("controller", ["pose_stamped", "servo_pose"])
+def test_a_pose_has_its_frame_and_its_quaternion_in_order(controller: str) -> None:
+    message = command_msg(pose(controller), np.array([1.0, 2, 3, 0, 0, 0.6, 0.8]), NOW_NS, "base")
+    assert isinstance(message, PoseStamped)
+    assert (message.header.frame_id, message.header.stamp.sec) == ("base", 5)
+    assert (message.pose.position.x, message.pose.position.z) == (1.0, 3.0)
+    assert (message.pose.orientation.z, message.pose.orientation.w) == (0.6, 0.8)
 
 
 @pytest.mark.parametrize("controller", ["forward_position", "forward_velocity", "forward_effort"])
@@ -96,6 +109,8 @@ SERVO = "moveit_msgs/srv/ServoCommandType"
         (output("parallel_gripper_command"), ("control_msgs/action/ParallelGripperCommand",)),
         (output("servo_joint_jog", on_host_loss="x"), ("control_msgs/msg/JointJog", SERVO)),
         (twist("servo_twist", ("x",)), (SERVO,)),
+        (pose("servo_pose"), (SERVO,)),
+        (pose("pose_stamped"), ()),
         (
             output("joint_trajectory", controllers={"activate": ["arm"]}),
             (

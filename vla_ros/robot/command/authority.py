@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _execution_of(spec: RobotSpec, hash_: int) -> Execution:
-    if not spec.pose_slices:
+    if not spec.solved_slices:
         return Execution(spec, hash_)
     from vla_ros.robot.poses.pose_execution import PoseExecution  # mink only where it is used
 

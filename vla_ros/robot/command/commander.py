@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from vla_ros.chunks import Plan, Refusal
 from vla_ros.motion import MotionRefused
@@ -24,10 +25,13 @@ from vla_ros.robot.command.commands import (
 )
 from vla_ros.robot.command.execution import Due
 from vla_ros.robot.command.speed_scaling import SpeedScalingWatch
+from vla_ros.robot.command.watchdogs import Alarm
 from vla_ros.robot.spec.robot import RobotSpec
 
 if TYPE_CHECKING:
     from vla_ros.robot.poses.workspace import Workspace
+
+FloatArray = npt.NDArray[np.float64]
 
 
 class Commander(Authority):
@@ -280,17 +284,45 @@ class Commander(Authority):
         if alarm is None:
             fault = self._execution.fault or self._breach()
             alarm = ("motion", fault) if fault else None
-        if alarm is None and self._workspace is not None and not self._execution.at_rest:
-            breach = self._workspace.breach(self._execution.brake_path(now_ns))
+        if alarm is None and followed:
+            alarm = self._astray()
+        if alarm is None and not self._execution.at_rest:
+            breach = self._leaving(now_ns)
             alarm = ("workspace", breach) if breach else None
         self._stop_once(alarm, now_ns)
 
     def _breach(self) -> str:
-        measured = self._joints.position
-        streamed = len(self._execution.streamed_joints)
+        measured = self._streamed()
+        return "" if measured is None else self._execution.breach(measured)
+
+    def _astray(self) -> Alarm | None:
+        measured, most = self._streamed(), self._spec.max_tracking_error
         if measured is None:
+            return None
+        far, where = self._execution.astray(measured, self._joints.stamp_ns)
+        if far <= most:
+            return None
+        return (
+            "tracking_error",
+            f"{where}, expected at most {most:.3f} of each; look for a collision, a protective "
+            "stop, a pose out of reach or another commander, then resume",
+        )
+
+    def _streamed(self) -> FloatArray | None:
+        """Where the joints of streamed outputs are measured to be."""
+        measured = self._joints.position
+        if measured is None:
+            return None
+        return measured[len(measured) - len(self._execution.streamed_joints) :]
+
+    def _leaving(self, now_ns: int) -> str:
+        """What would leave the workspace though it braked from the next period on, else empty."""
+        if self._workspace is None:
             return ""
-        return self._execution.breach(measured[len(measured) - streamed :])
+        texts = [self._workspace.breach(self._execution.brake_path(now_ns))]
+        for part, poses in self._execution.brake_poses(now_ns):
+            texts.append(self._workspace.breach_of(part.link, poses))
+        return next(filter(None, texts), "")
 
     def _commands(self, due: Due, commanded: CommandedSample | None) -> Commands:
         key = (

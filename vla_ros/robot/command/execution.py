@@ -6,7 +6,7 @@ from its ``valid_from`` on a plan counts alone, and the seam fade takes up the d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,12 +20,15 @@ from vla_ros.robot.command.pace import Pace
 from vla_ros.robot.outputs.effort import EffortOutput, effort_outputs_of
 from vla_ros.robot.outputs.gripper import GripperOutput, grippers_of
 from vla_ros.robot.outputs.layout import ArmLayout
+from vla_ros.robot.outputs.pose import PoseOutput, pose_outputs_of
 from vla_ros.robot.outputs.velocity import VelocityOutput, velocity_outputs_of
-from vla_ros.robot.spec.pose import joint_slice
+from vla_ros.robot.poses.pose_values import Poses
+from vla_ros.robot.spec.pose import PoseSliceSpec, joint_slice
 from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.spaces.turns import continued
 
 FloatArray = npt.NDArray[np.float64]
+_Stream = VelocityOutput | EffortOutput | PoseOutput
 
 NO_RUN = bytes(16)
 
@@ -59,6 +62,7 @@ class Execution:
 
     Raises:
         OutputError: The robot file has an output that cannot be driven.
+        KinematicsError: It has an output of poses that its URDF does not fit.
     """
 
     def __init__(self, spec: RobotSpec, spec_hash: int) -> None:
@@ -68,9 +72,11 @@ class Execution:
         self._space = spec.action_space()
         self.arm = ArmLayout.of(spec)
         self.grippers = grippers_of(spec)
-        self._streams: list[VelocityOutput | EffortOutput] = [
+        self._poses_out = pose_outputs_of(spec)
+        self._streams: list[_Stream] = [
             *velocity_outputs_of(spec),
             *effort_outputs_of(spec),
+            *self._poses_out,
         ]
         self._motion = self.arm.motion(spec)
         self._slider = Slider()
@@ -126,7 +132,7 @@ class Execution:
 
     @property
     def streamed_joints(self) -> tuple[str, ...]:
-        """Joints commanded by velocity or effort."""
+        """Joints commanded by velocity or effort, or moved to where a link is commanded."""
         return tuple(joint for stream in self._streams for joint in stream.joints)
 
     @property
@@ -147,14 +153,27 @@ class Execution:
             ends.append(self._in_force.end_ns)
         return max(0, max(ends) + self._row_delay_ns - self._slider.at(now_ns)) if ends else 0
 
-    def restart(self, position: FloatArray, now_ns: int) -> None:
-        """Forget everything and hold ``position``, at rest. Shape (N,)."""
+    def brake_poses(self, now_ns: int) -> list[tuple[PoseSliceSpec, Poses]]:
+        """The same of the links that are commanded themselves; n poses of each."""
+        return [(output.part, output.brake_path(now_ns)) for output in self._poses_out]
+
+    def restart(
+        self, position: FloatArray, now_ns: int, streamed: FloatArray | None = None
+    ) -> None:
+        """Forget everything and hold, at rest.
+
+        Args:
+            position: Of the arm. Shape (N,).
+            now_ns: ROS time, in [ns].
+            streamed: Of `streamed_joints`. Shape (M,). Without it a link commanded by its pose is
+                held where it is commanded.
+        """
         self._forget_plans()
         self._slider.restart(now_ns)
         self._origin_ns = self._ahead_ns(now_ns)
         self._motion.reset(position, self._origin_ns)
-        for stream in self._streams:
-            stream.reset(now_ns)
+        for stream, joints in self._by_stream(np.zeros(0) if streamed is None else streamed):
+            stream.reset(now_ns, joints)
         still = np.zeros(len(position))
         self.setpoint = Setpoint(
             t_ns=self._origin_ns,
@@ -204,12 +223,15 @@ class Execution:
         """Execute a plan from its ``valid_from`` on.
 
         Raises:
-            MotionRefused: It cannot be executed. What is in force stays, but a velocity stops.
+            MotionRefused: It cannot be executed. What is in force stays, but a stream that took it
+                stops.
         """
         plan = self._executable(plan, now_ns)
-        for stream in self._streams:
-            stream.accept(plan, now_ns)
+        taken: list[_Stream] = []
         try:
+            for stream in self._streams:
+                stream.accept(plan, now_ns)
+                taken.append(stream)
             self._motion.accept(
                 plan.start_ns,
                 plan.dt_ns,
@@ -219,7 +241,7 @@ class Execution:
                 self._ahead_ns(now_ns),
             )
         except MotionRefused:
-            for stream in self._streams:
+            for stream in taken:
                 stream.stop(now_ns)
             raise
         switch_ns = self._switch_ns(plan, now_ns)
@@ -326,18 +348,34 @@ class Execution:
         Robots that play a window have braked by themselves, a position that was streamed holds.
         """
         for stream in self._streams:
-            stream.reset(now_ns)
+            stream.reset(now_ns, np.zeros(0))
         return Due(values=[(s.spec.name, s.values) for s in self._streams if s.sends])
 
     def breach(self, position: FloatArray) -> str:
         """Which of `streamed_joints` would leave its range, else empty. Shape (M,)."""
+        texts = (stream.breach(joints) for stream, joints in self._by_stream(position))
+        return next(filter(None, texts), "")
+
+    def astray(self, position: FloatArray, stamp_ns: int) -> tuple[float, str]:
+        """How far a link is from where it was commanded, in [m] or [rad], and in words.
+
+        Args:
+            position: Measured, of `streamed_joints`. Shape (M,).
+            stamp_ns: When, in [ns].
+        """
+        found = [
+            stream.astray(joints, stamp_ns)
+            for stream, joints in self._by_stream(position)
+            if isinstance(stream, PoseOutput)
+        ]
+        return max(found, default=(0.0, ""))
+
+    def _by_stream(self, position: FloatArray) -> Iterator[tuple[_Stream, FloatArray]]:
+        """Each stream and its part of the positions of `streamed_joints`."""
         at = 0
         for stream in self._streams:
-            text = stream.breach(position[at : at + len(stream.joints)])
-            if text:
-                return text
+            yield stream, position[at : at + len(stream.joints)]
             at += len(stream.joints)
-        return ""
 
     def sample(self, mode: Mode, epoch: int, measured: FloatArray) -> CommandedSample:
         """What is commanded now.
@@ -354,12 +392,15 @@ class Execution:
         for gripper, at in zip(self.grippers, measured, strict=True):
             action[gripper.column] = gripper.value_or(float(at))
         for stream in self._streams:
-            action[stream.columns] = stream.values
+            action[stream.columns] = stream.action
         reference = action.copy()
         reference[self.arm.columns] = setpoint.reference
         if plan is not None:
             row = min(int(_stamp_row(setpoint, plan)), plan.horizon - 1)
             reference[self._others] = plan.actions[row, self._others]
+            for pose in self._poses_out:
+                asked = pose.reference
+                reference[pose.columns] = reference[pose.columns] if asked is None else asked
         limited = np.zeros(self._space.dim, dtype=np.uint8)
         limited[self.arm.columns] = setpoint.limited
         for values in (action, reference, limited):

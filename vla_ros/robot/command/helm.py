@@ -63,7 +63,8 @@ class Helm:
         self._rest.restart()
         self._joints.restart()
         try:
-            self._execution.restart(measured[: self._arm_size], now_ns)
+            streamed = measured[len(measured) - len(self._execution.streamed_joints) :]
+            self._execution.restart(measured[: self._arm_size], now_ns, streamed)
         except MotionRefused as error:
             self.active = False
             self._gate.latch("motion", str(error))
@@ -79,6 +80,8 @@ class Helm:
         if not (released and self.active) or measured is None or setpoint is None:
             return
         moved = np.abs(measured[: self._arm_size] - setpoint.position).max(initial=0.0)
+        streamed = measured[len(measured) - len(self._execution.streamed_joints) :]
+        moved = max(moved, self._execution.astray(streamed, setpoint.t_ns)[0])
         if moved > self._max_moved and not self._gate.dry_run:
             self.take(setpoint.t_ns)
 

@@ -62,6 +62,11 @@ class JointWatch:
         return self._measured[-1][1] if self._measured else None
 
     @property
+    def stamp_ns(self) -> int:
+        """When it was measured, ROS time, in [ns]; 0 before the first."""
+        return self._measured[-1][0] if self._measured else 0
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Joints being watched."""
         return self._names

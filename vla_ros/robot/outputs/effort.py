@@ -55,8 +55,13 @@ class EffortOutput:
         """Whether there is anything to send."""
         return self.spec.on_stop == "zero" or self._plan is not None
 
-    def reset(self, now_ns: int) -> None:
-        """Forget the plans."""
+    @property
+    def action(self) -> FloatArray:
+        """What is commanded, in the action vector's order."""
+        return self.values
+
+    def reset(self, now_ns: int, position: FloatArray) -> None:
+        """Forget the plans, wherever the joints are."""
         self.stop(now_ns)
 
     def accept(self, plan: Plan, now_ns: int) -> None:

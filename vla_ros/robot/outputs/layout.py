@@ -16,7 +16,10 @@ from vla_ros.robot.spec.robot import OutputSpec, RobotSpec
 
 FloatArray = npt.NDArray[np.float64]
 
-DRIVEN = ("position", "binary", "gripper", "velocity", "effort")
+DRIVEN = (
+    *("position", "binary", "gripper", "velocity", "effort"),
+    *("pose_pos", "pose_rot", "pose_step"),
+)
 """Kinds of slices that some output executes."""
 
 

@@ -52,8 +52,13 @@ class VelocityOutput:
         """Whether it is commanded to stand still."""
         return self._motion.at_rest
 
-    def reset(self, now_ns: int) -> None:
-        """Stand still at once."""
+    @property
+    def action(self) -> FloatArray:
+        """What is commanded, in the action vector's order."""
+        return self.values
+
+    def reset(self, now_ns: int, position: FloatArray) -> None:
+        """Stand still at once, wherever that is."""
         self._motion.reset(now_ns)
         self.values = np.zeros_like(self.values)
 

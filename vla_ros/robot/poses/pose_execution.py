@@ -100,12 +100,12 @@ def pose_columns_of(spec: RobotSpec) -> tuple[PoseColumns, ...]:
         KinematicsError: There is no URDF, a joint or link is not in it, or the joints do not
             decide the pose.
     """
-    if spec.pose_slices and spec.urdf_text is None:
+    if spec.solved_slices and spec.urdf_text is None:
         raise KinematicsError("poses as actions need the robot's URDF; name it under urdf")
     joints = spec.in_joints()
     order = joints.motion_limits().names
     found = []
-    for part in spec.pose_slices:
+    for part in spec.solved_slices:
         columns = [spec.action_space().slice(name) for name, _, _ in part.parts]
         names = spec.output(part.output).joints
         first = order.index(names[0])
@@ -155,7 +155,7 @@ class PoseExecution(Execution):
         self._poses = pose_columns_of(spec)
         ours, theirs = spec.action_space(), inner.action_space()
         self._dim = ours.dim
-        told = {name for part in spec.pose_slices for name, _, _ in part.parts}
+        told = {name for part in spec.solved_slices for name, _, _ in part.parts}
         same = [part for part in ours.slices if part.name not in told]
         self._ours, self._theirs = (
             np.array([i for s in slices for i in range(s.start, s.stop)], dtype=np.int64)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from vla_ros.robot.spec.base import Finite, Name, NonNegative, Positive, Strict, to_ns
 from vla_ros.spaces import SliceKind
+
+if TYPE_CHECKING:
+    from vla_ros.robot.spec.pose import PoseSliceSpec
 
 Controller = Literal[
     "joint_trajectory",
@@ -22,6 +25,8 @@ Controller = Literal[
     "twist",
     "servo_twist",
     "servo_joint_jog",
+    "servo_pose",
+    "pose_stamped",
 ]
 
 TWIST_AXES = ("x", "y", "yaw")
@@ -30,6 +35,10 @@ TWIST_AXES = ("x", "y", "yaw")
 SERVO_AXES = ("x", "y", "z", "roll", "pitch", "yaw")
 """Elements of an end effector's velocity: m/s, then rad/s about the same axes."""
 
+POSE_BOUNDS = ("linear", "angular")
+"""What is bounded of a pose that is streamed: lengths of its velocities and accelerations."""
+
+_POSES = ("servo_pose", "pose_stamped")
 _AXES: dict[str, tuple[str, ...]] = {
     "twist_stamped": TWIST_AXES,
     "twist": TWIST_AXES,
@@ -38,7 +47,7 @@ _AXES: dict[str, tuple[str, ...]] = {
 _RUNS_ON = (*_AXES, "servo_joint_jog", "forward_velocity", "forward_effort")
 """Controllers that keep moving when commands cease, unless the robot side has a timeout."""
 
-_KINDS: dict[Controller, tuple[SliceKind, ...]] = {
+_KINDS: dict[Controller, tuple[SliceKind | Literal["pose"], ...]] = {
     "joint_trajectory": ("position", "binary", "gripper"),
     "joint_trajectory_chunks": ("position",),
     "follow_joint_trajectory": ("position", "binary", "gripper"),
@@ -51,6 +60,8 @@ _KINDS: dict[Controller, tuple[SliceKind, ...]] = {
     "twist": ("velocity",),
     "servo_twist": ("velocity",),
     "servo_joint_jog": ("velocity",),
+    "servo_pose": ("pose",),
+    "pose_stamped": ("pose",),
 }
 
 ACTION_RATE_HZ = 10.0
@@ -134,13 +145,15 @@ class OutputSpec(Strict):
     """One controller that executes slices of the action vector.
 
     ``topic`` is where its commands go: a topic's or an action's name. ``joints`` are joint names,
-    or axes of a twist. ``on_host_loss`` says, in words, what the robot side does when commands
-    cease. ``closed_position`` and ``open_position`` are the joint positions of a binary or
-    continuous gripper's 0 and 1, ``gripper`` says how its values are shaped, ``max_effort`` is what
-    it may press with [N or N m]. ``latency_s`` is the actuation delay by which commands are sent
-    early, ``rate_hz`` how often they are sent. ``limits`` bound the axes of a twist, or are
-    ``none``; joints are bounded by the file's top-level ``limits``. ``on_stop`` is what an effort
-    becomes at a stop, ``frame`` the frame of an end effector's twist.
+    or axes of a twist; of a pose the joints that its controller moves, which tell where it is.
+    ``on_host_loss`` says, in words, what the robot side does when commands cease.
+    ``closed_position`` and ``open_position`` are the joint positions of a binary or continuous
+    gripper's 0 and 1, ``gripper`` says how its values are shaped, ``max_effort`` is what it may
+    press with [N or N m]. ``latency_s`` is the actuation delay by which commands are sent early,
+    ``rate_hz`` how often they are sent. ``limits`` bound the axes of a twist, or ``linear`` and
+    ``angular`` speed and acceleration of a pose, or are ``none``; joints are bounded by the file's
+    top-level ``limits``. ``on_stop`` is what an effort becomes at a stop, ``frame`` the frame of an
+    end effector's twist.
     """
 
     name: Name
@@ -184,19 +197,20 @@ class OutputSpec(Strict):
         if self.limits == "none":
             marked = self.controller == "joint_trajectory_chunks"
             return [] if marked else [f"{here} has limits; remove 'limits: none'"]
-        if not self.is_twist:
+        if self.commands_joints:
             stray = f"{here} has limits; joint limits belong in the file's top-level limits"
-            return [f"{stray}, only a twist has its own"] if self.limits else []
-        axes = _AXES[self.controller]
-        unknown = [axis for axis in self.joints if axis not in axes]
+            return [f"{stray}, only a twist or a pose has its own"] if self.limits else []
+        bounded = POSE_BOUNDS if self.is_pose else self.joints
+        axes = _AXES.get(self.controller, bounded)
+        unknown = [axis for axis in bounded if axis not in axes]
         if unknown:
             return [f"twist axes {', '.join(unknown)} are unknown; expected {', '.join(axes)}"]
         problems = []
-        for axis in self.joints:
+        for axis in bounded:
             limit = self.limits.get(axis)
             if limit is None or limit.velocity is None or limit.acceleration is None:
                 problems.append(f"{here}: axis '{axis}' needs limits with velocity, acceleration")
-        stray_axes = [axis for axis in self.limits if axis not in self.joints]
+        stray_axes = [axis for axis in self.limits if axis not in bounded]
         if stray_axes:
             problems.append(f"limits of {', '.join(stray_axes)}, which are no axes of {here}")
         return problems
@@ -226,6 +240,16 @@ class OutputSpec(Strict):
         return self.controller in _AXES
 
     @property
+    def is_pose(self) -> bool:
+        """Does this output take poses of a link, whose joints its controller finds?"""
+        return self.controller in _POSES
+
+    @property
+    def commands_joints(self) -> bool:
+        """Does this output tell its ``joints`` where to be, or how fast?"""
+        return not (self.is_twist or self.is_pose)
+
+    @property
     def takes_windows(self) -> bool:
         """Does this output take stamped trajectories?"""
         return self.controller in (
@@ -244,7 +268,7 @@ class OutputSpec(Strict):
         """Limits of a twist's axes."""
         return {} if self.limits == "none" else self.limits
 
-    def due_hz(self, kind: SliceKind, control_hz: float, window_hz: float) -> float:
+    def due_hz(self, kind: str, control_hz: float, window_hz: float) -> float:
         """How often a slice of ``kind`` is sent to it [Hz]; a gripper's only when it changes."""
         if self.rate_hz is not None:
             return self.rate_hz
@@ -254,7 +278,7 @@ class OutputSpec(Strict):
         return window_hz if rolling else control_hz
 
 
-def slice_problems(part: ActionSliceSpec, output: OutputSpec) -> list[str]:
+def slice_problems(part: ActionSliceSpec | PoseSliceSpec, output: OutputSpec) -> list[str]:
     """Why this output cannot execute this slice."""
     problems = []
     if part.kind not in _KINDS[output.controller]:
@@ -263,7 +287,14 @@ def slice_problems(part: ActionSliceSpec, output: OutputSpec) -> list[str]:
             f"({output.controller}) cannot execute; it takes "
             f"{' or '.join(_KINDS[output.controller])}"
         )
-    if part.kind in ("binary", "gripper"):
+    if part.kind == "pose":
+        solved = {"tolerance_m", "tolerance_rad", "posture"} & part.model_fields_set
+        problems += [
+            f"action slice '{part.name}' has {key}, but '{output.name}' ({output.controller}) "
+            "finds the joints by itself; remove it"
+            for key in sorted(solved)
+        ]
+    elif part.kind in ("binary", "gripper"):
         if len(part.names) != 1 or len(output.joints) != 1:
             problems.append(
                 f"action slice '{part.name}' ({part.kind}) needs one name and one output joint"
@@ -287,7 +318,7 @@ def slice_problems(part: ActionSliceSpec, output: OutputSpec) -> list[str]:
 
 
 def rate_problems(
-    part: ActionSliceSpec, output: OutputSpec, control_hz: float, lookahead_s: float
+    part: ActionSliceSpec | PoseSliceSpec, output: OutputSpec, control_hz: float, lookahead_s: float
 ) -> list[str]:
     """Why this output cannot be sent to as often as it says.
 

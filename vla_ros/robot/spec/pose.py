@@ -14,7 +14,10 @@ from vla_ros.spaces.rotations import RotationForm
 
 
 class PoseSliceSpec(Strict):
-    """Where a link is to be: position [m], then rotation; its output's joints bring it there.
+    """Where a link is to be: position [m], then rotation.
+
+    Its output's joints bring it there, or the output takes poses itself and the last three do not
+    apply.
 
     ``frame`` is the link in whose frame poses are, by default the robot's ``base_frame``.
     ``relative_to: command`` makes each row a step from the row before, ``observed`` makes all rows
@@ -76,9 +79,14 @@ def parts_of(part: ActionSliceSpec | PoseSliceSpec) -> tuple[Part, ...]:
     return ((part.name, part.kind, part.names),)
 
 
-def joint_slice(part: ActionSliceSpec | PoseSliceSpec, output: OutputSpec) -> ActionSliceSpec:
-    """The slice that is executed: in the place of a pose the positions of its output's joints."""
-    if isinstance(part, PoseSliceSpec):
+def joint_slice(
+    part: ActionSliceSpec | PoseSliceSpec, output: OutputSpec
+) -> ActionSliceSpec | PoseSliceSpec:
+    """The slice that is executed: in the place of a pose the positions of its output's joints.
+
+    A pose whose output takes poses stays one.
+    """
+    if isinstance(part, PoseSliceSpec) and not output.is_pose:
         return ActionSliceSpec(
             name=part.name, kind="position", names=output.joints, output=part.output
         )

@@ -157,14 +157,16 @@ class RobotSpec(Strict):
         if self.speed_scaling is not None:
             problems += [
                 f"action slice '{part.name}' is of kind {part.kind}: speed_scaling slows positions "
-                "only, and the rest of the robot would not stay in step; remove one of the two"
+                "of joints only, and the rest of the robot would not stay in step; remove one of "
+                "the two"
                 for part in self.action
                 if part.kind in ("velocity", "effort")
+                or (part.output in outputs and outputs[part.output].is_pose)
             ]
         if self.pose_slices and self.urdf is None:
             problems.append(f"action slice '{self.pose_slices[0].name}' (pose) needs a urdf")
         measured = {name for _, _, names in self.state.all_parts for name in names}
-        known = {*measured, *(j for o in self.outputs if not o.is_twist for j in o.joints)}
+        known = {*measured, *(j for o in self.outputs if o.commands_joints for j in o.joints)}
         problems += [
             f"limits of '{joint}', which no state or output has: {', '.join(sorted(known))}"
             for joint in self.limits
@@ -174,7 +176,7 @@ class RobotSpec(Strict):
             problems += [
                 f"pose '{pose}' moves '{joint}', which no output commands"
                 for joint in positions
-                if joint not in {j for o in self.outputs if not o.is_twist for j in o.joints}
+                if joint not in {j for o in self.outputs if o.commands_joints for j in o.joints}
             ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -216,8 +218,13 @@ class RobotSpec(Strict):
         """The slices that are poses of links."""
         return tuple(part for part in self.action if isinstance(part, PoseSliceSpec))
 
+    @property
+    def solved_slices(self) -> tuple[PoseSliceSpec, ...]:
+        """Those of them whose joints are found here, not by their controller."""
+        return tuple(part for part in self.pose_slices if not self.output(part.output).is_pose)
+
     def in_joints(self) -> RobotSpec:
-        """The same robot told the positions of its joints where it is told poses."""
+        """The same robot told the positions of its joints where these are found here."""
         slices = tuple(joint_slice(part, self.output(part.output)) for part in self.action)
         return self.model_copy(update={"action": slices})
 

@@ -1,10 +1,12 @@
-"""What the commander reports -> vla_ros_msgs/BridgeStatus; velocities -> Twist."""
+"""What the commander reports -> vla_ros_msgs/BridgeStatus; velocities -> Twist; poses -> Pose."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from geometry_msgs.msg import Twist, TwistStamped
+import numpy as np
+import numpy.typing as npt
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Twist, TwistStamped
 from vla_ros_msgs.msg import BridgeStatus, OutputStatus
 
 from vla_ros.robot.command.commands import BridgeReport, StopReason
@@ -72,3 +74,10 @@ def twist_msg(velocity: Mapping[str, float]) -> Twist:
 def twist_stamped_msg(velocity: Mapping[str, float], now_ns: int, frame_id: str) -> TwistStamped:
     """TwistStamped of `twist_msg`'s axes in a frame."""
     return TwistStamped(header=header(now_ns, frame_id), twist=twist_msg(velocity))
+
+
+def pose_stamped_msg(values: npt.NDArray[np.float64], now_ns: int, frame_id: str) -> PoseStamped:
+    """PoseStamped of a position [m] and a quaternion (x, y, z, w). Shape (7,)."""
+    x, y, z, qx, qy, qz, qw = values.tolist()
+    pose = Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+    return PoseStamped(header=header(now_ns, frame_id), pose=pose)

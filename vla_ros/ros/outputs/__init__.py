@@ -11,7 +11,7 @@ from vla_ros.robot.spec.robot import OutputSpec, RobotSpec
 from vla_ros.ros.lifecycle import VlaNode
 from vla_ros.ros.outputs.actions import ActionOutput
 from vla_ros.ros.outputs.controllers import ControllerSwitch
-from vla_ros.ros.outputs.installed import check_installed
+from vla_ros.ros.outputs.installed import SERVO, check_installed
 from vla_ros.ros.outputs.servo import ServoStart
 from vla_ros.ros.outputs.topics import TopicOutput
 
@@ -34,10 +34,12 @@ class Outputs:
         def sender(output: OutputSpec) -> ActionOutput | TopicOutput:
             if output.is_action:
                 return ActionOutput(node, output)
-            return TopicOutput(node, output, spec.base_frame)
+            return TopicOutput(node, output, frames.get(output.name, spec.base_frame))
+
+        frames = {part.output: part.frame for part in spec.pose_slices if part.frame}
 
         self._senders = {output.name: sender(output) for output in spec.outputs}
-        servos = [o for o in spec.outputs if o.controller in ("servo_twist", "servo_joint_jog")]
+        servos = [o for o in spec.outputs if o.controller in SERVO]
         self._starts: list[ControllerSwitch | ServoStart] = [
             *(ControllerSwitch(node, wanted) for wanted in wanted_of(spec)),
             *(ServoStart(node, output) for output in servos),

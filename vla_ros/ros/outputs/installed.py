@@ -11,6 +11,9 @@ from vla_ros.robot.spec.robot import OutputSpec, RobotSpec
 LIST = "controller_manager_msgs/srv/ListControllers"
 SWITCH = "controller_manager_msgs/srv/SwitchController"
 SERVO_TYPE = "moveit_msgs/srv/ServoCommandType"
+SERVO = ("servo_twist", "servo_joint_jog", "servo_pose")
+"""Controllers that are MoveIt Servo."""
+
 JOINT_JOG = "control_msgs/msg/JointJog"
 ACTIONS = {
     "follow_joint_trajectory": "control_msgs/action/FollowJointTrajectory",
@@ -30,7 +33,7 @@ def needs_of(output: OutputSpec) -> tuple[str, ...]:
         needs.append(ACTIONS[output.controller])
     if output.controller == "servo_joint_jog":
         needs.append(JOINT_JOG)
-    if output.controller in ("servo_twist", "servo_joint_jog"):
+    if output.controller in SERVO:
         needs.append(SERVO_TYPE)
     if output.controllers is not None:
         needs += [LIST, SWITCH]

@@ -23,14 +23,17 @@ class ServoStart:
 
     Args:
         node: Owns the clients.
-        output: A servo_twist or servo_joint_jog.
+        output: A servo_twist, servo_joint_jog or servo_pose.
     """
 
     def __init__(self, node: VlaNode[Any], output: OutputSpec) -> None:
         servo = output.topic.rpartition("/")[0]
         kind = interface(SERVO_TYPE, f"output '{output.name}'")
-        twist = output.controller == "servo_twist"
-        wanted = kind.Request.TWIST if twist else kind.Request.JOINT_JOG
+        wanted = {
+            "servo_twist": kind.Request.TWIST,
+            "servo_joint_jog": kind.Request.JOINT_JOG,
+            "servo_pose": kind.Request.POSE,
+        }[output.controller]
         self._steps = (
             (Call(node, kind, f"{servo}/switch_command_type"), kind.Request(command_type=wanted)),
             (Call(node, SetBool, f"{servo}/pause_servo"), SetBool.Request(data=False)),

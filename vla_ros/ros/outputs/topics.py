@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from rclpy.duration import Duration
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.robot.spec.robot import OutputSpec
 from vla_ros.ros.conversions.arrays import packed
-from vla_ros.ros.conversions.bridge import twist_msg, twist_stamped_msg
+from vla_ros.ros.conversions.bridge import pose_stamped_msg, twist_msg, twist_stamped_msg
 from vla_ros.ros.conversions.times import header
 from vla_ros.ros.conversions.trajectory import trajectory_msg
 from vla_ros.ros.lifecycle import VlaNode
@@ -25,6 +25,8 @@ _TYPES: dict[str, type[Any]] = {
     "twist": Twist,
     "twist_stamped": TwistStamped,
     "servo_twist": TwistStamped,
+    "servo_pose": PoseStamped,
+    "pose_stamped": PoseStamped,
 }
 
 
@@ -34,9 +36,10 @@ def command_msg(output: OutputSpec, payload: Any, now_ns: int, base_frame: str) 
     Args:
         output: From the robot file.
         payload: A `TrajectoryWindow` for those that take windows; else values in the order of the
-            output's joints or axes. Shape (D,).
+            output's joints or axes, or a pose. Shape (D,).
         now_ns: ROS time, in [ns].
-        base_frame: Frame of a base's velocity, and of an end effector's unless the output has one.
+        base_frame: Frame of a pose, of a base's velocity, and of an end effector's unless the
+            output has one.
     """
     if output.takes_windows:
         return trajectory_msg(payload, output.joints)
@@ -45,6 +48,8 @@ def command_msg(output: OutputSpec, payload: Any, now_ns: int, base_frame: str) 
         if output.controller == "twist":
             return twist_msg(velocity)
         return twist_stamped_msg(velocity, now_ns, output.frame or base_frame)
+    if output.is_pose:
+        return pose_stamped_msg(payload, now_ns, base_frame)
     if output.controller == "servo_joint_jog":
         return interface(JOINT_JOG, f"output '{output.name}'")(
             header=header(now_ns, base_frame),
