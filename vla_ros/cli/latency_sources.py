@@ -10,11 +10,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from vla_ros.robot.senses.bridged_images import BridgedImages
 from vla_ros.robot.senses.calibrate import CalibrationError, LatencyRecording
 from vla_ros.robot.senses.state_streams import stream_name
 from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.robot.spec.streams import CameraSpec
-from vla_ros.spaces.images import Rgb, decode_compressed, decode_image
+from vla_ros.spaces.images import ENCODINGS, Rgb, decode_compressed, decode_image
 
 DISCOVERY_S = 5.0
 SLOWEST = 20.0  # steady time that a second of simulated time may take
@@ -104,8 +105,9 @@ def _takers(spec: RobotSpec, recording: LatencyRecording) -> dict[str, _Taker]:
         )
 
     def pictures(camera: CameraSpec) -> _Taker:
+        read = picture_reader(camera)
         return lambda message, arrived_ns: recording.add_picture(
-            camera.key, _stamp_ns(message), arrived_ns, _rgb(camera, message)
+            camera.key, _stamp_ns(message), arrived_ns, read(message)
         )
 
     return {
@@ -114,19 +116,29 @@ def _takers(spec: RobotSpec, recording: LatencyRecording) -> dict[str, _Taker]:
     }
 
 
-def _rgb(camera: CameraSpec, message: Any) -> Rgb:
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    if camera.transport == "compressed":
-        return decode_compressed(data)
-    return decode_image(
-        message.encoding,
-        message.height,
-        message.width,
-        message.step,
-        data,
-        big_endian=bool(message.is_bigendian),
-        depth_range_m=camera.depth_range_m,
-    )
+def picture_reader(camera: CameraSpec) -> Callable[[Any], Rgb]:
+    """What reads a camera's messages as raw pictures.
+
+    Raises:
+        BridgeMissing: the encoding needs cv_bridge, and it is not there.
+    """
+    bridge = None if camera.encoding in ENCODINGS else BridgedImages(camera.encoding)
+
+    def read(message: Any) -> Rgb:
+        data = np.frombuffer(message.data, dtype=np.uint8)
+        if camera.transport == "compressed":
+            return decode_compressed(data)
+        form = message.height, message.width, message.step, data
+        if bridge is not None:
+            return bridge.read(*form, bool(message.is_bigendian))
+        return decode_image(
+            message.encoding,
+            *form,
+            big_endian=bool(message.is_bigendian),
+            depth_range_m=camera.depth_range_m,
+        )
+
+    return read
 
 
 def _stamp_ns(message: Any) -> int:

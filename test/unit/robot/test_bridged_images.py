@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from vla_ros.cli.latency_sources import picture_reader
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.senses.bridged_images import BRIDGED_ENCODINGS, BridgedImages, BridgeMissing
 from vla_ros.robot.senses.sight import Sight
@@ -64,6 +65,14 @@ def test_with_cv_bridge_its_picture_goes_the_way_of_all_pictures(big_endian: boo
     frame = Sight(camera("rgb16")).read("rgb16", 6, 8, 53, rgb16(big_endian), big_endian=big_endian)
     assert isinstance(frame, Frame)
     np.testing.assert_array_equal(frame.rgb, RGB)
+
+
+@pytest.mark.usefixtures("bridge")
+def test_the_calibration_of_latencies_reads_with_cv_bridge_too() -> None:
+    message = SimpleNamespace(
+        encoding="rgb16", height=6, width=8, step=53, data=rgb16(False), is_bigendian=0
+    )
+    np.testing.assert_array_equal(picture_reader(camera("rgb16"))(message), RGB)
 
 
 @pytest.mark.usefixtures("bridge")
