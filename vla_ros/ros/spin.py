@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import rclpy
@@ -19,6 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from vla_ros.errors import VlaError
 from vla_ros.ros.executor import LeanExecutor
 from vla_ros.ros.lifecycle import VlaNode
+from vla_ros.ros.logs import said_by
 
 _LOADED_POLL_S = 0.05
 _GOODBYE_S = 1.0
@@ -43,8 +45,10 @@ def run(make: Callable[[], VlaNode[Any]]) -> int:
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     node: VlaNode[Any] | None = None
     executor = LeanExecutor()
+    logs = ExitStack()
     try:
         node = make()
+        logs.enter_context(said_by(node.get_logger()))
         executor.add_node(node)
         stopping = _Stop(executor)
         if node.parameters.autostart:
@@ -58,6 +62,7 @@ def run(make: Callable[[], VlaNode[Any]]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     finally:
+        logs.close()
         if node is not None:
             node.release_everything()
             node.destroy_node()
