@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "backbones"
-sys.path.insert(0, str(GOLDEN))
+sys.path.insert(0, str(Path(__file__).parents[2] / "golden" / "backbones"))
 
 from pattern import patterned
 
@@ -21,10 +20,12 @@ from vla_ros.policy.models.diffusion import DiffusionSizes, RgbEncoder, conditio
 from vla_ros.policy.models.diffusion_unet import UnetSizes
 from vla_ros.policy.models.resnet import FrozenBatchNorm, ResNet
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "backbones" / "golden.safetensors"
+
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
-    return load_file(GOLDEN / "golden.safetensors")
+    return load_file(GOLDEN)
 
 
 def filled(network: nn.Module, names: dict[str, str]) -> nn.Module:

@@ -1,0 +1,146 @@
+"""Each family in each layout that users have gives one chunk, and leaves alone what it needs not.
+
+Other layouts than LeRobot's of today are written here by moving statistics and renaming weights.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "models"))
+
+from lerobot_checkpoints import random_request, random_statistics
+from test_diffusion_policy import write
+
+from vla_ros.policy.families.pi0_weights import canonical
+from vla_ros.policy.load import load_policy
+from vla_ros.policy.protocol import Policy, PolicyRequest
+from vla_ros.policy.remote.blank import blank_request
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def copy(tmp_path: Path):
+    return lambda name: Path(shutil.copytree(HERE / name / "checkpoint", tmp_path / name))
+
+
+def request_for(policy: Policy) -> PolicyRequest:
+    """Something to see, and a state that is not zero."""
+    blank = blank_request(policy.spec, "open the drawer")
+    rng = np.random.default_rng(6)
+    images = {
+        key: rng.integers(0, 255, image.shape, np.uint8)
+        for key, image in blank.observation.images.items()
+    }
+    state = rng.uniform(-0.5, 0.5, len(policy.spec.state_names))
+    observation = replace(blank.observation, images=images, state=state)
+    return replace(blank, observation=observation, seed=3)
+
+
+def normaliser_of(folder: Path) -> Path:
+    (path,) = folder.glob("policy_preprocessor_step_*_normalizer_processor.safetensors")
+    return path
+
+
+def statistics_inside(folder: Path, statistics: dict[str, torch.Tensor]) -> None:
+    """As LeRobot before 0.4 kept them: among the weights, and no files of processors."""
+    weights = load_file(folder / "model.safetensors")
+    for name, tensor in statistics.items():
+        feature, _, statistic = name.rpartition(".")
+        places = ["normalize_inputs"]
+        if feature == "action":
+            places = ["normalize_targets", "unnormalize_outputs"]
+        for place in places:
+            key = f"{place}.buffer_{feature.replace('.', '_')}.{statistic}"
+            weights[key] = tensor.clone()
+    save_file(weights, folder / "model.safetensors")
+    for path in folder.glob("policy_*"):
+        path.unlink()
+
+
+def test_pi05_in_openpis_layout_is_told_from_pi0_by_its_weights_and_uses_quantiles(copy, tmp_path):
+    folder = copy("pi05")
+    ours = load_policy(str(folder))
+    target = tmp_path / "openpi"
+    (target / "assets" / "my_robot").mkdir(parents=True)
+    shutil.copytree(folder / "tokenizer", target / "tokenizer")
+    weights = load_file(folder / "model.safetensors")
+    save_file({canonical(k): v for k, v in weights.items()}, target / "model.safetensors")
+    config = {"action_dim": 32, "action_horizon": 10, "paligemma_variant": "gemma_2b"}
+    (target / "config.json").write_text(json.dumps(config))
+    there = load_file(normaliser_of(folder))
+    norm = {
+        theirs: {stat: there[f"{key}.{stat}"].tolist() for stat in ("mean", "std", "q01", "q99")}
+        for theirs, key in (("state", "observation.state"), ("actions", "action"))
+    }
+    path = target / "assets" / "my_robot" / "norm_stats.json"
+    path.write_text(json.dumps({"norm_stats": norm}))
+    declared = yaml.safe_load((folder / "vla.yaml").read_text())
+    declared["cameras"] = {key: key for key in ours.spec.camera_keys}
+    declared["options"]["resize"] = "torch"
+    (target / "vla.yaml").write_text(yaml.safe_dump(declared))
+    theirs = load_policy(str(target))
+    assert theirs.spec.name == "pi05"
+    request = request_for(ours)
+    # openpi adds 1e-6 to each range, which the tiny network makes larger.
+    np.testing.assert_allclose(theirs.infer(request), ours.infer(request), atol=1e-3)
+
+
+def test_smolvla_from_before_lerobot_0_4_gives_the_same_chunk(copy):
+    folder = copy("smolvla")
+    ours = load_policy(str(folder))
+    request = request_for(ours)
+    expected = ours.infer(request)
+    statistics_inside(folder, load_file(normaliser_of(folder)))
+    np.testing.assert_array_equal(load_policy(str(folder)).infer(request), expected)
+
+
+def test_diffusion_policy_from_before_lerobot_0_4_gives_the_same_chunk(tmp_path):
+    folder = write(tmp_path / "diffusion")
+    ours = load_policy(str(folder))
+    request = random_request(ours.spec)
+    expected = ours.infer(request)
+    statistics_inside(folder, random_statistics())
+    np.testing.assert_array_equal(load_policy(str(folder)).infer(request), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "unused"),
+    [
+        ("pi0", "model.paligemma_with_expert.gemma_expert.lm_head.weight"),
+        ("pi05", "model.paligemma_with_expert.gemma_expert.lm_head.weight"),
+        ("smolvla", "model.vlm_with_expert.vlm.lm_head.weight"),
+        ("smolvla", "model.vlm_with_expert.vlm.model.text_model.layers.9.mlp.up_proj.weight"),
+    ],
+)
+def test_published_files_hold_weights_that_only_text_needs_and_load_with_them(copy, name, unused):
+    folder = copy(name)
+    ours = load_policy(str(folder))
+    request = request_for(ours)
+    weights = load_file(folder / "model.safetensors")
+    assert unused not in weights
+    save_file({**weights, unused: torch.ones(320, 48)}, folder / "model.safetensors")
+    np.testing.assert_array_equal(load_policy(str(folder)).infer(request), ours.infer(request))
+
+
+def test_a_word_table_beside_the_tied_head_is_the_one_that_counts(copy):
+    folder = copy("pi0")
+    head = "model.paligemma_with_expert.paligemma.lm_head.weight"
+    table = "model.paligemma_with_expert.paligemma.model.language_model.embed_tokens.weight"
+    ours = load_policy(str(folder))
+    request = request_for(ours)
+    weights = load_file(folder / "model.safetensors")
+    weights[table], weights[head] = weights[head], torch.zeros_like(weights[head])
+    save_file(weights, folder / "model.safetensors")
+    np.testing.assert_array_equal(load_policy(str(folder)).infer(request), ours.infer(request))
