@@ -13,6 +13,7 @@ import io
 import os
 import pickle
 import sys
+import time
 import types
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +163,8 @@ class Server(grpc.GenericRpcHandler):
         return b""
 
     def set_up(self, request, _context) -> bytes:
+        if MODE == "slow to load":
+            time.sleep(1.0)
         self.config = pickle.loads(fields(request)[1])
         assert isinstance(self.config, RemotePolicyConfig)
         assert self.config.policy_type == "act", self.config

@@ -130,6 +130,13 @@ def test_an_answer_that_is_none_is_refused_and_runs_nothing(tmp_path, mode, erro
     assert not touched.exists()
 
 
+def test_a_restarted_server_may_take_longer_to_load_than_to_answer(tmp_path):
+    with lerobot_server("slow to load") as port:
+        client = client_for(tmp_path, port, ("infer_s: 30", "infer_s: 0.9"))
+        assert client.infer(request_for()).shape == (3, 3)
+        client.close()
+
+
 def test_no_server_is_said_in_words(tmp_path):
     client = client_for(tmp_path, 9, ("infer_s: 30", "infer_s: 30\nconnect_s: 0.5"))
     with pytest.raises(RemoteError, match=r"LeRobot's server at 127\.0\.0\.1:9 failed in Ready"):

@@ -126,9 +126,9 @@ class LerobotClient:
             self._channel = None
 
     def _infer(self, request: PolicyRequest, limit_s: float) -> npt.NDArray[np.float64]:
-        deadline = time.monotonic() + limit_s
         if self._channel is None:
-            self._set_up()
+            self._set_up()  # has limits of its own: a restarted server loads the checkpoint again
+        deadline = time.monotonic() + limit_s
         self._timestep += 1
         try:
             self._call("SendObservations", _pieces(self._observation(request)), deadline)

@@ -45,7 +45,7 @@ def unpackb(data: bytes) -> Any:
         return msgpack.unpackb(data, object_hook=_decode)
     except WireError:
         raise
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise WireError(
             f"{len(data)} bytes are no msgpack message ({error or type(error).__name__}); "
             "is this an openpi server?"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -121,14 +121,18 @@ def _state(state: Any, spec: PolicySpec) -> npt.NDArray[np.float64]:
 
 
 def _guidance(guidance: Any, spec: PolicySpec) -> Guidance:
-    if not isinstance(guidance, Mapping) or guidance.get("jacobian", "none") not in JACOBIANS:
+    jacobian = guidance.get("jacobian", "none") if isinstance(guidance, Mapping) else None
+    if not isinstance(jacobian, str) or jacobian not in JACOBIANS:
         raise BadRequest(f"guidance: got {guidance!r}, expected a map with jacobian {JACOBIANS}")
+    pull = guidance.get("max_weight", Guidance.max_weight)
+    if isinstance(pull, bool) or not isinstance(pull, int | float | np.number):
+        raise BadRequest(f"guidance.max_weight is {pull!r}, expected a number")
     shape = (spec.horizon, len(spec.action_names))
     parts = Guidance(
         actions=_numbers("guidance.actions", guidance.get("actions"), shape),
         weights=_numbers("guidance.weights", guidance.get("weights"), shape[:1]),
-        max_weight=float(guidance.get("max_weight", Guidance.max_weight)),
-        jacobian=guidance.get("jacobian", "none"),
+        max_weight=float(pull),
+        jacobian=cast(Jacobian, jacobian),
     )
     for name in ("actions", "weights", "max_weight"):
         if not np.isfinite(getattr(parts, name)).all():
