@@ -103,6 +103,16 @@ def test_compressed_pictures_and_odometry_are_part_of_the_observation(scene: Sce
     np.testing.assert_allclose(seen.state[-2:], [0.5, -0.25])
 
 
+def test_the_diagnostics_show_offset_age_and_rate_of_every_stream(scene: Scene) -> None:
+    streams, shown = ("front", "wrist", "state", "state/base"), ("offset [s]", "age [s]", "[Hz]")
+    keys = [f"{stream} {what}" for stream in streams for what in shown]
+    scene.stage.wait(lambda: all(scene.value(key) for key in keys), "every value")
+    for stream in streams:
+        assert float(scene.value(f"{stream} offset [s]")) == 0.0
+        assert 0.0 < float(scene.value(f"{stream} age [s]")) < 5.0
+        assert float(scene.value(f"{stream} [Hz]")) > 1.0
+
+
 def test_joint_states_in_another_order_with_more_joints_and_no_velocities_are_read_by_name(
     scene: Scene,
 ) -> None:
