@@ -111,6 +111,13 @@ def _with_limits(file: YamlFile, spec: RobotSpec) -> RobotSpec:
             for i, joint in enumerate(spec.state.joints)
             if joint not in joints and joint not in spec.state.derived
         ]
+        problems += [
+            f"{file.where(['state'])}: joint '{joint}' slides, so {source.topic} cannot give it in "
+            "deg; name it under derived, with the scale that makes metres of what the driver says"
+            for source in spec.state.joint_sources
+            for joint in source.measured
+            if source.unit == "deg" and joint in joints and joints[joint].kind == "prismatic"
+        ]
     limits: dict[str, JointLimits] = {}
     for joint in [j for o in spec.outputs if o.commands_joints for j in o.joints]:
         try:

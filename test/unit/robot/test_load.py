@@ -92,6 +92,7 @@ def _change(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
         (_change("state", "joints", to=["sholder"]), "'sholder' is not in the URDF, which has"),
         (_change("action", 0, "output", to="leg"), "output 'leg', which is not declared"),
         (_change("action", 0, "names", to=["wheel", "shoulder"]), "the same joints in the same o"),
+        (_change("state", "unit", to="deg"), "joint 'finger' slides, so"),
         (_change("action", 0, "kind", to="velocity"), "cannot execute; it takes position"),
         (_change("action", 1, "output", to="arm"), "executes two slices"),
         (_change("outputs", 1, "open_position", to=0.05), "0.05 is outside the limits of 'finger'"),
