@@ -7,11 +7,14 @@ tolerates longer silences, because test machines are slower than robots.
 from __future__ import annotations
 
 import array
+import os
+import signal
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from running_graph import RunningGraph, running_graph
+from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, Outcome
 
@@ -141,3 +144,22 @@ def test_a_chunk_that_must_not_move_the_robot_is_refused_whole_and_the_run_goes_
     goal.cancel()
     assert goal.result().outcome == Outcome.CANCELED
     graph.wait(graph.resting, "the arm to rest")
+
+
+def test_ctrl_c_in_motion_ends_the_goal_with_a_reason_and_the_arm_brakes_by_itself(
+    graph: RunningGraph,
+) -> None:
+    speeds: list[float] = []
+    graph.node.create_subscription(
+        JointState, "/joint_states", lambda m: speeds.append(max(map(abs, m.velocity))), 50
+    )
+    goal = graph.task(GREEN)
+    goal.wait(graph.moving, "the arm to move")
+    for label in ("policy", "control_bridge", "observation_sync", "task_planner"):
+        os.kill(graph.pid(label), signal.SIGINT)
+    result = goal.result()
+    assert result.outcome == Outcome.STOPPED
+    assert "shutting down" in result.message
+    graph.wait(lambda: graph.status.reset_required, "the bridge's last words")
+    assert graph.status.stop_reason == BridgeStatus.DEACTIVATED
+    graph.wait(lambda: len(speeds) > 100 and max(speeds[-100:]) < 0.02, "a second of rest")

@@ -26,7 +26,7 @@ from vla_ros.ros.lockstep import Participant
 from vla_ros.ros.parameters import NodeParameters, declare
 
 P = TypeVar("P", bound=NodeParameters)
-_LAST_WORDS = Duration(seconds=0.2)
+_LAST_WORDS = Duration(seconds=1.0)
 """For the last state and the end of a run to arrive, where somebody still listens."""
 
 
