@@ -134,6 +134,14 @@ def test_a_servers_failure_is_told_and_the_next_request_is_answered(port, tmp_pa
     client.close()
 
 
+def test_a_server_that_describes_itself_otherwise_is_refused_in_words(tmp_path):
+    with groot_server(mode="strange") as port:
+        client = client_for(tmp_path, port)
+        with pytest.raises(RemoteError, match=r"does not say its video keys .*is this a GR00T"):
+            client.warm_up()
+        client.close()
+
+
 def test_a_token_is_shown_where_it_is_asked_for(tmp_path):
     with groot_server(mode="token") as port:
         with pytest.raises(RemoteError, match="Unauthorized"):

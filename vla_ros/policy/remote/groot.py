@@ -158,21 +158,26 @@ class GrootClient:
             "state": set(self._keys.state),
             "action": set(self._parts),
         }
-        if not isinstance(config, Mapping) or not set(wanted) <= set(config):
-            raise RemoteError(f"{self._address} does not say its modalities; is this GR00T?")
         for modality, keys in wanted.items():
-            about = config[modality]
-            about = about.get("as_json", about) if isinstance(about, Mapping) else about
-            about = json.loads(about) if isinstance(about, str) else about
-            served = {str(key).removeprefix(f"{modality}.") for key in about["modality_keys"]}
+            try:
+                about = config[modality]
+                about = about.get("as_json", about) if isinstance(about, Mapping) else about
+                about = json.loads(about) if isinstance(about, str) else about
+                served = {str(key).removeprefix(f"{modality}.") for key in about["modality_keys"]}
+                steps = len(about["delta_indices"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise RemoteError(
+                    f"{self._address} does not say its {modality} keys as GR00T does "
+                    f"({type(error).__name__}: {error}); is this a GR00T server?"
+                ) from error
             if served != keys:
                 raise RemoteError(
                     f"{self._address} has the {modality} keys {sorted(served)}, the file names "
                     f"{sorted(keys)}; correct the file"
                 )
-            if modality != "action" and len(about["delta_indices"]) != 1:
+            if modality != "action" and steps != 1:
                 raise RemoteError(
-                    f"{self._address} wants {len(about['delta_indices'])} steps of {modality} at "
+                    f"{self._address} wants {steps} steps of {modality} at "
                     "once, expected 1; histories are not supported"
                 )
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vla_ros.errors import VlaError
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
 from vla_ros.policy.remote.blank import blank_request
 from vla_ros.policy.remote.errors import RemoteError
@@ -133,16 +134,17 @@ class LerobotClient:
         try:
             self._call("SendObservations", _pieces(self._observation(request)), deadline)
             answer = self._call("GetActions", b"", deadline)
-        except RemoteError:
-            self.close()  # a restarted server has forgotten what to load
+            rows = loads(_bytes_in(answer)) if answer else []
+            if not rows:
+                raise RemoteError(
+                    f"{self._address} answered with no actions: its policy failed, or the server "
+                    "was restarted; look at its output, and check names and sizes against its "
+                    "configuration"
+                )
+            return self._keys.decode(self._rows(rows), self._spec)
+        except VlaError:
+            self.close()  # a restarted server has forgotten what to load: set it up again
             raise
-        rows = loads(_bytes_in(answer)) if answer else []
-        if not rows:
-            raise RemoteError(
-                f"{self._address} answered with no actions: its policy failed; look at the "
-                "server's output, and check names and sizes against its configuration"
-            )
-        return self._keys.decode(self._rows(rows), self._spec)
 
     def _rows(self, rows: Any) -> npt.NDArray[Any]:
         actions = isinstance(rows, list) and all(
@@ -152,7 +154,6 @@ class LerobotClient:
         if not actions or len({row.action.shape for row in rows}) != 1:
             raise WireError(f"{self._address} answered with something else than actions")
         if getattr(rows[0], "timestep", None) != self._timestep:
-            self.close()
             raise RemoteError(
                 f"{self._address} answered for observation {getattr(rows[0], 'timestep', None)}, "
                 f"expected {self._timestep}; does another robot use this server?"

@@ -8,6 +8,7 @@ the reason why there is none.
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import struct
@@ -52,14 +53,14 @@ class Link:
         self.metadata: dict[str, Any] = {}
         self.connections = 0
 
-    def open(self) -> None:
-        """Connect if there is no connection.
+    def open(self, limit_s: float = math.inf) -> None:
+        """Connect if there is no connection, within this time where it is the shorter one.
 
         Raises:
             RemoteError: No server, no metadata in time, or no map.
         """
         if self._connection is None:
-            self._connection = self._connect()
+            self._connection = self._connect(min(limit_s, self._connect_s))
 
     def ask(self, message: dict[str, Any], limit_s: float) -> dict[str, Any]:
         """Send one map and wait for the map that answers it.
@@ -109,7 +110,7 @@ class Link:
             TimeoutError: The deadline passed.
             ConnectionClosed: As often as there were tries.
         """
-        self.open()
+        self.open(max(0.001, deadline - time.monotonic()))
         connection = self._connection
         assert connection is not None  # by open()
         try:
@@ -126,7 +127,8 @@ class Link:
         assert isinstance(answer, str | bytes)
         return answer
 
-    def _connect(self) -> ClientConnection:
+    def _connect(self, limit_s: float) -> ClientConnection:
+        deadline = time.monotonic() + limit_s
         try:
             connection = self._resources.enter_context(
                 connect(
@@ -134,7 +136,7 @@ class Link:
                     ssl=self._tls,
                     compression=None,
                     max_size=MAX_ANSWER_BYTES,
-                    open_timeout=self._connect_s,
+                    open_timeout=limit_s,
                     close_timeout=CLOSE_S,
                     additional_headers=self._headers,
                 )
@@ -150,7 +152,7 @@ class Link:
             ) from error
         self.connections += 1
         try:
-            hello = connection.recv(timeout=self._connect_s)
+            hello = connection.recv(timeout=max(0.0, deadline - time.monotonic()))
             metadata = unpackb(hello) if isinstance(hello, bytes) else hello
         except ConnectionClosed as error:
             self.close()
@@ -159,7 +161,7 @@ class Link:
         except TimeoutError as error:
             self.close()
             raise RemoteError(
-                f"{self.uri} sent no metadata within {self._connect_s:.1f} s, expected it first; "
+                f"{self.uri} sent no metadata within {limit_s:.1f} s, expected it first; "
                 "is this a policy server?"
             ) from error
         except WireError:
