@@ -133,6 +133,22 @@ def declare(folder: Path, **options: object) -> str:
     return str(folder)
 
 
+def test_more_memory_than_there_is_is_refused_before_loading(made, monkeypatch):
+    class Little:
+        available = 1000
+
+    monkeypatch.setattr("vla_ros.policy.checkpoints.weights.psutil.virtual_memory", lambda: Little)
+    with pytest.raises(VlaError, match="GB of memory"):
+        load_policy(str(made))
+
+
+def test_a_truncated_file_of_weights_is_refused(folder):
+    (path,) = folder.glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(VlaError, match="truncated"):
+        load_policy(str(folder))
+
+
 class TestActionTokensKeepThePolicyContract(MovablePolicyContract):
     @pytest.fixture
     def policy(self, made):

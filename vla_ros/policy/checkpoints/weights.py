@@ -161,7 +161,7 @@ def fill(
     assert wanted.keys() == parts.keys(), wanted.keys() ^ parts.keys()
     _compare_names(parts, file, ignored)
     types = {name: torch.float32 if exact(name) else dtype for name in wanted}
-    _check_memory(file.path, sum(t.numel() * types[n].itemsize for n, t in wanted.items()))
+    check_memory(file.path, sum(t.numel() * types[n].itemsize for n, t in wanted.items()))
     loaded = {}
     for name, tensor in wanted.items():
         target = torch.empty(tensor.shape, dtype=types[name])
@@ -183,7 +183,12 @@ def _compare_names(parts: Mapping[str, Part], file: TensorFile, ignored: Iterabl
         )
 
 
-def _check_memory(path: Path, needed: int) -> None:
+def check_memory(path: Path, needed: int) -> None:
+    """Say how many bytes the weights at a path need, before they are read.
+
+    Raises:
+        WeightsError: So many are not free.
+    """
     free = psutil.virtual_memory().available
     _LOGGER.info("%s: %.2f GB of weights, %.2f GB free", path, needed / 1e9, free / 1e9)
     if needed * 1.15 > free:

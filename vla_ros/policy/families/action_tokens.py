@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
 from vla_ros.policy.checkpoints.layouts import read_json
 from vla_ros.policy.checkpoints.vla_loading import model_id, relative_actions
 from vla_ros.policy.checkpoints.vla_options import options_as
+from vla_ros.policy.checkpoints.weights import TensorFile, check_memory
 from vla_ros.policy.first_look import checked_images, checked_state
 from vla_ros.policy.models.binned import TOKENS, ActionTokens, BinnedActions
 from vla_ros.policy.network_policy import NetworkPolicy
@@ -198,12 +200,14 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Acti
     statistics = _statistics(folder, config, options)
     bins = _bins(folder, statistics.get("action", {}), options)
     spec = _spec(folder, declaration, options, len(bins.low))
+    dtype = getattr(torch, options.dtype)
+    check_memory(folder, _elements(folder) * dtype.itemsize)
     here = {"local_files_only": True, "trust_remote_code": False}
     try:
         processor = transformers.AutoProcessor.from_pretrained(folder, **here)
         model, report = transformers.AutoModelForImageTextToText.from_pretrained(
             folder,
-            dtype=getattr(torch, options.dtype),
+            dtype=dtype,
             use_safetensors=True,
             output_loading_info=True,
             **here,
@@ -221,6 +225,16 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Acti
     relative = relative_actions(options.relative, spec)
     trained = _trained(statistics.get("proprio", {}), relative.state_index, len(spec.state_names))
     return ActionTokenPolicy(spec, model, processor, tokens, options, relative, trained)
+
+
+def _elements(folder: Path) -> int:
+    """Numbers in all files of weights.
+
+    Raises:
+        WeightsError: One is damaged or truncated.
+    """
+    files = [TensorFile(path) for path in sorted(folder.glob("*.safetensors"))]
+    return sum(math.prod(file.shape(name)) for file in files for name in file.names)
 
 
 def _statistics(
