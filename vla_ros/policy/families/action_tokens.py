@@ -233,7 +233,7 @@ def _elements(folder: Path) -> int:
     Raises:
         WeightsError: One is damaged or truncated.
     """
-    files = [TensorFile(path) for path in sorted(folder.glob("*.safetensors"))]
+    files = [TensorFile(path) for path in sorted(folder.glob("model*.safetensors"))]
     return sum(math.prod(file.shape(name)) for file in files for name in file.names)
 
 
@@ -296,7 +296,7 @@ def _spec(folder: Path, declaration: Declaration, options: TokenOptions, dim: in
             f"'{folder}': the folder does not say which images it looks at; put 'cameras' in its "
             "order (robot file's key: any name) and 'image_size: [height, width]' into vla.yaml"
         )
-    weights = sorted(folder.glob("*.safetensors"))
+    weights = sorted(folder.glob("model*.safetensors"))
     if not weights:
         raise ActionTokenError(f"'{folder}' holds no *.safetensors; other formats are not read")
     states = declaration.state_names
