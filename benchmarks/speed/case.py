@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
+
+Dtype = Literal["float32", "bfloat16", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +16,7 @@ class Case:
 
     Attributes:
         family: ``smolvla`` or ``pi0``.
-        dtype: Of the weights in memory: ``float32`` or ``bfloat16``.
+        dtype: Of the weights in memory: ``float32``, ``bfloat16`` or, of ours, ``int8``.
         share: Every ``share``-th part of the real number of layers; 1: all of them.
         vision_layers: Layers of the image encoder.
         language_layers: Layers of the language model, and of the expert.
@@ -26,7 +29,7 @@ class Case:
     """
 
     family: str
-    dtype: str
+    dtype: Dtype
     share: int
     vision_layers: int
     language_layers: int
@@ -52,7 +55,7 @@ def read(folder: Path) -> Case:
     return Case(**json.loads((folder / "case.json").read_text()))
 
 
-def smolvla(dtype: str, share: int) -> Case:
+def smolvla(dtype: Dtype, share: int) -> Case:
     """SmolVLA on SmolVLM2-500M: 12 and 16 layers, images of 512 x 512."""
     layers = 16 // share // 2 * 2  # self-attention and cross-attention take turns
     return Case(
@@ -67,7 +70,7 @@ def smolvla(dtype: str, share: int) -> Case:
     )
 
 
-def pi0(dtype: str, share: int) -> Case:
+def pi0(dtype: Dtype, share: int) -> Case:
     """pi0 on PaliGemma: 27 and 18 layers, images of 224 x 224."""
     return Case(
         family="pi0",

@@ -18,6 +18,7 @@ from benchmarks.speed.case import read
 from benchmarks.speed.random_files import network_of
 from vla_ros.policy.checkpoints.layouts import CheckpointFolder
 from vla_ros.policy.checkpoints.vla_loading import load_weights
+from vla_ros.policy.checkpoints.vla_options import VlaOptions
 from vla_ros.policy.checkpoints.weights import TensorFile
 from vla_ros.policy.models.linear import has_bfloat16, prepare
 from vla_ros.policy.models.prefix_expert import PrefixInputs
@@ -84,17 +85,17 @@ def main() -> None:
     with torch.device("meta"):  # what torch imports for it is no part of the weights' memory
         _, parts = network_of(case)
     before, start = memory("VmRSS"), time.perf_counter()
-    dtype = torch.bfloat16 if case.dtype == "bfloat16" else torch.float32
     network = load_weights(
         lambda: network_of(case)[0],
         files,
         lambda name: name.removeprefix("model."),
         lambda have: parts,
         lambda have: set(),
-        dtype,
+        VlaOptions(dtype=case.dtype),
     )
     weights = sum(x.numel() * x.element_size() for x in network.state_dict().values())
     prepare(network)
+    dtype = torch.bfloat16 if case.dtype == "bfloat16" else torch.float32
     loaded, peak = time.perf_counter() - start, memory("VmHWM") - before
     schedule = network.schedule(STEPS)
     inputs = load_file(folder / "inputs.safetensors")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.models import linear
-from vla_ros.policy.models.linear import PackedLinear, WidenedLinear, prepare
+from vla_ros.policy.models.linear import (
+    Int8Linear,
+    PackedLinear,
+    WidenedLinear,
+    prepare,
+)
 from vla_ros.policy.remote.blank import blank_request
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -51,6 +58,49 @@ def test_large_weights_are_widened_in_pieces(monkeypatch):
     torch.testing.assert_close(answer(WidenedLinear(layer), x), answer(layer.float(), x))
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_int8_weights_are_off_by_half_a_step_of_their_row(bias):
+    layer = plain(torch.bfloat16, bias=bias)
+    layer.weight.data[3] = 0.0
+    layer.weight.data[4] *= 1e3
+    eye = torch.eye(37)
+    exact = answer(layer.float(), eye)
+    small = Int8Linear(layer)
+    assert small.weight.dtype == torch.int8
+    step = layer.weight.abs().amax(dim=1) / 127.0
+    error = (answer(small, eye) - exact).abs()
+    assert (error <= 0.5 * step + 1e-5).all()
+    assert (error.amax(dim=0) > 0.2 * step)[step > 0].all()
+
+
+def test_gradients_through_int8_weights_are_those_of_what_they_stand_for():
+    small = Int8Linear(plain(torch.bfloat16))
+    x = torch.randn(7, 37).requires_grad_(True)
+    (ours,) = torch.autograd.grad(small(x).sum(), x)
+    meant = small.weight.float() * small.scale[:, None]
+    torch.testing.assert_close(ours, meant.sum(dim=0).expand(7, -1))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_of_an_int8_checkpoint_all_but_words_and_matrices_is_float32(known, tmp_path, monkeypatch):
+    monkeypatch.setattr(linear, "has_bfloat16", lambda: known)
+    folder = Path(shutil.copytree(GOLDEN / "smolvla" / "checkpoint", tmp_path / "smolvla"))
+    declared = yaml.safe_load((folder / "vla.yaml").read_text())
+    declared["options"]["dtype"] = "int8"
+    (folder / "vla.yaml").write_text(yaml.safe_dump(declared))
+    policy = load_policy(str(folder))
+    policy.to(torch.device("cpu"))  # once more
+    layers = dict(policy._model.named_modules())
+    for name, tensor in policy._model.named_parameters():
+        layer = layers[name.rpartition(".")[0]]
+        small = name.endswith("weight") and isinstance(layer, Int8Linear)
+        expected = torch.bfloat16 if name == "words.weight" else torch.float32
+        assert tensor.dtype == (torch.int8 if small else expected), name
+    kinds = {name: type(layer) for name, layer in layers.items()}
+    assert kinds["project"] is Int8Linear
+    assert kinds["action_in"] is not Int8Linear
+
+
 @pytest.mark.parametrize(("kind", "dtype"), KINDS)
 def test_gradients_of_its_input_are_those_of_the_plain_layer(kind, dtype):
     inside = torch.float32 if kind is WidenedLinear else dtype
@@ -86,7 +136,8 @@ def test_only_embeddings_and_matrices_stay_bfloat16_where_the_processor_does_not
 ):
     monkeypatch.setattr(linear, "has_bfloat16", lambda: False)
     network = nn.Sequential(nn.Embedding(5, 8), nn.Linear(8, 8), nn.LayerNorm(8)).bfloat16()
-    prepare(network)
+    for _ in range(2):
+        prepare(network)
     types = {name: tensor.dtype for name, tensor in network.named_parameters()}
     kept = {name for name, dtype in types.items() if dtype == torch.bfloat16}
     assert kept == {"0.weight", "1.weight"}

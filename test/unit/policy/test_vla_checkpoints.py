@@ -307,6 +307,19 @@ def test_bfloat16_stays_near_float32_whether_the_processor_knows_it_or_not(
     assert float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) > 0.999
 
 
+@pytest.mark.parametrize("name", ["pi0", "pi05", "smolvla"])
+def test_int8_stays_near_float32(name, tmp_path):
+    folder = Path(shutil.copytree(GOLDEN / name / "checkpoint", tmp_path / name))
+    exact = load_policy(str(folder))
+    options = yaml.safe_load((folder / "vla.yaml").read_text())["options"]
+    edit_yaml(folder, options={**options, "dtype": "int8"})
+    policy = load_policy(str(folder))
+    assert any(isinstance(module, linear.Int8Linear) for module in policy._model.modules())
+    request = request_for(exact.spec)
+    a, b = exact.infer(request).ravel(), policy.infer(request).ravel()
+    assert float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) > 0.999
+
+
 @pytest.mark.parametrize(
     ("name", "option"),
     [

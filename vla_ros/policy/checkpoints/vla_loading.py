@@ -18,6 +18,7 @@ from vla_ros.policy.checkpoints.weights import Part, fill
 from vla_ros.policy.dual_policy import AtOnce, DualPolicy, TwoStagePolicy
 from vla_ros.policy.flow_policy import FlowPolicy, FlowProcessors
 from vla_ros.policy.models.gated import GatedSizes
+from vla_ros.policy.models.linear import use_int8
 from vla_ros.policy.models.prefix_expert import PrefixExpert
 from vla_ros.policy.models.siglip import SiglipSizes
 from vla_ros.policy.models.unchanged_images import reuse_unchanged
@@ -31,7 +32,7 @@ Network = TypeVar("Network", bound=nn.Module)
 Sizes = TypeVar("Sizes", GatedSizes, SiglipSizes)
 
 _EXACT = ("norm", "action_", "state.", "time_", "modulation")
-"""Weights with these in their names stay float32 in a bfloat16 model: small, and tender."""
+"""Weights with these in their names stay float32 in smaller models: small, and tender."""
 
 
 def declared_sizes(part: Sized, published: Sizes, options: VlaOptions) -> Sizes:
@@ -52,7 +53,7 @@ def load_weights(
     canonical: Callable[[str], str],
     parts: Callable[[set[str]], Mapping[str, Part]],
     unused: Callable[[set[str]], set[str]],
-    dtype: torch.dtype,
+    options: VlaOptions,
 ) -> Network:
     """Build a network and give it the folder's weights.
 
@@ -62,13 +63,15 @@ def load_weights(
         canonical: The file's name of a tensor -> the name that ``parts`` knows.
         parts: Where each of the network's tensors comes from, given the canonical names there.
         unused: Those of the canonical names that nobody needs.
-        dtype: Of the weights in memory.
+        options: Of what type they are in memory.
 
     Raises:
         WeightsError: They do not fit.
     """
     with torch.device("meta"):
         network = model()
+    if options.dtype == "int8":
+        use_int8(network, _stays_exact)
     names = {canonical(name): name for name in folder.tensors.names - folder.inert}
     wanted = {
         ours: Part(tuple(names.get(name, name) for name in part.names), part.plus, part.columns)
@@ -79,11 +82,15 @@ def load_weights(
         network,
         wanted,
         folder.tensors,
-        dtype=dtype,
-        exact=lambda name: not name.startswith("vision.") and any(p in name for p in _EXACT),
+        dtype=torch.float32 if options.dtype == "float32" else torch.bfloat16,
+        exact=_stays_exact if options.dtype != "int8" else lambda name: name != "words.weight",
         ignored=ignored,
     )
     return network
+
+
+def _stays_exact(name: str) -> bool:
+    return not name.startswith("vision.") and any(part in name for part in _EXACT)
 
 
 def make_spec(

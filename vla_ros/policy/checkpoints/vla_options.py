@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeVar
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vla_ros.errors import mistakes
@@ -51,7 +50,7 @@ class VlaOptions(BaseModel):
 
     Attributes:
         resize: ``pil`` or ``torch``; None: as the layout's own training code does.
-        dtype: Of the weights in memory.
+        dtype: Of the weights in memory; ``int8``: of the matrices, on a CPU.
         relative: Action names that the network gives relative to the state element at the same
             place (openpi's DeltaActions).
         sizes: Sizes other than the published ones, by part.
@@ -60,14 +59,9 @@ class VlaOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     resize: Literal["pil", "torch"] | None = None
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "int8"] = "float32"
     relative: tuple[str, ...] = ()
     sizes: dict[Sized, Any] = {}
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """``dtype`` as torch's."""
-        return torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
 
 
 class FlowOptions(VlaOptions):

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vla_ros.errors import VlaError
+from vla_ros.policy.models.linear import int8_rows
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -146,7 +147,8 @@ def fill(
     """Give a module on the meta device the weights of a file.
 
     Args:
-        module: Its parameters are on the meta device.
+        module: Its parameters are on the meta device. What is int8 there has its scales beside it
+            (`Int8Linear`).
         parts: For each of its tensors, where it comes from.
         file: The file.
         dtype: Type of the weights in memory.
@@ -158,17 +160,28 @@ def fill(
             does not suffice.
     """
     wanted = module.state_dict()
+    small = {name for name, tensor in wanted.items() if tensor.dtype == torch.int8}
+    for name in small:
+        wanted.pop(_scale_of(name))
     assert wanted.keys() == parts.keys(), wanted.keys() ^ parts.keys()
     _compare_names(parts, file, ignored)
     types = {name: torch.float32 if exact(name) else dtype for name in wanted}
+    types |= dict.fromkeys(small, torch.int8)
     check_memory(file.path, sum(t.numel() * types[n].itemsize for n, t in wanted.items()))
     loaded = {}
     for name, tensor in wanted.items():
-        target = torch.empty(tensor.shape, dtype=types[name])
+        kind = torch.float32 if name in small else types[name]
+        target = torch.empty(tensor.shape, dtype=kind)
         _fill_one(name, target, parts[name], file)
+        if name in small:
+            target, loaded[_scale_of(name)] = int8_rows(target)
         loaded[name] = target
     module.load_state_dict(loaded, assign=True)
     module.eval().requires_grad_(False)
+
+
+def _scale_of(name: str) -> str:
+    return f"{name.removesuffix('weight')}scale"
 
 
 def _compare_names(parts: Mapping[str, Part], file: TensorFile, ignored: Iterable[str]) -> None:

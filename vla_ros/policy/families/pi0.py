@@ -94,7 +94,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
         canonical,
         lambda have: pi0_parts(sizes, have),
         lambda have: set(UNUSED),
-        options.torch_dtype,
+        options,
     )
     prompt: Any = LinePrompt(clean=openpi)
     if adaptive:

@@ -226,7 +226,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Pi0F
             "norm.weight": Part((LAST_NORM,), plus=1.0),
         },
         lambda have: {HEAD} if TABLE in have else set(),
-        options.torch_dtype,
+        options,
     )
     old_quirks = options.behaviour == "lerobot_0_4"
     state_dim = int(setting(files, "max_state_dim", default=32))

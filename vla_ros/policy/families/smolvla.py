@@ -104,7 +104,7 @@ def load(folder: Path, declaration: Declaration, *, threads: int | None) -> Poli
         lambda name: name.removeprefix("model."),
         lambda have: smolvla_parts(sizes),
         lambda have: smolvla_unused(have, sizes.language.layers),
-        options.torch_dtype,
+        options,
     )
     if options.shifted_positions:
         network.vision.position.data = shift_positions(network.vision.position.data)
