@@ -92,6 +92,21 @@ def test_scores_behind_the_prefix_are_transformers(policy, author, inputs):
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0.0)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_smaller_weights_score_the_words_nearly_as_float32(dtype, policy, folder, inputs, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    about = json.loads((copy / "vla.yaml").read_text())
+    about["options"]["dtype"] = dtype
+    (copy / "vla.yaml").write_text(json.dumps(about))
+    scores = []
+    with torch.no_grad():
+        for model in (policy._model, load_policy(str(copy))._model):
+            read, _ = model.read(model.embed_prefix(inputs))
+            scores.append(model.scores(read[0, -1]))
+    exact, near = scores
+    assert 0.0 < float((near - exact).norm() / exact.norm()) < 0.05
+
+
 def test_words_said_one_after_the_other_are_transformers(policy, author, inputs):
     theirs = said_by(author, inputs, 30)
     last = max(theirs, key=theirs.index)  # the word that came up last
