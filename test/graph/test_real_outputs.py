@@ -238,3 +238,15 @@ def test_a_gripper_is_moved_by_its_action(
     }
     robot = robot_on(on, tmp_path, WINDOWS, gripper)
     robot.drive(lambda: real.at("finger") > 0.029, "the gripper to close")
+    assert lag(robot, real) < 0.05, "the arm goes on meanwhile"
+    on.wait(lambda: told(on).get("output gripper") == "ok", "diagnostics that say so")
+    on.kill("control_bridge")
+    count = len(real.joints)
+    on.wait(lambda: len(real.joints) > count + 250, "more joint states")
+    assert real.at("finger") > 0.029, "it keeps its target"
+
+
+def told(on: Stage) -> dict[str, str]:
+    """What the bridge's newest diagnostics say, by key."""
+    status = on.diagnostics.get("control_bridge")
+    return {} if status is None else {value.key: value.value for value in status.values}
