@@ -22,8 +22,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "models"))
 from lerobot_checkpoints import random_request, random_statistics
 from test_diffusion_policy import write
 
+from vla_ros.errors import VlaError
 from vla_ros.policy.families.pi0_weights import canonical
 from vla_ros.policy.load import load_policy
+from vla_ros.policy.processors import tokens
 from vla_ros.policy.protocol import Policy, PolicyRequest
 from vla_ros.policy.remote.blank import blank_request
 
@@ -144,3 +146,21 @@ def test_a_word_table_beside_the_tied_head_is_the_one_that_counts(copy):
     weights[table], weights[head] = weights[head], torch.zeros_like(weights[head])
     save_file(weights, folder / "model.safetensors")
     np.testing.assert_array_equal(load_policy(str(folder)).infer(request), ours.infer(request))
+
+
+def test_a_tokenizer_that_the_hub_does_not_give_is_said_with_the_file_to_bring(copy, monkeypatch):
+    folder = copy("smolvla")
+    declared = yaml.safe_load((folder / "vla.yaml").read_text())
+    name = "HuggingFaceTB/SmolVLM2-500M-Video-Instruct"
+    (folder / "vla.yaml").write_text(yaml.safe_dump({**declared, "tokenizer": name}))
+
+    class Offline:
+        @staticmethod
+        def from_pretrained(_name: str) -> None:
+            raise OSError("no network")
+
+    monkeypatch.setattr(tokens, "Tokenizer", Offline)
+    with pytest.raises(VlaError) as error:
+        load_policy(str(folder))
+    for words in ("no network", name, "tokenizer.json", "vla.yaml"):
+        assert words in str(error.value)
