@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from motion_rig import MS, Rig, arm_limits, examples, rounds
 from ruckig import ControlInterface, InputParameter, Ruckig, Trajectory
@@ -40,9 +40,12 @@ def optimal_stop_s(state: np.ndarray) -> float:
 @rounds
 @settings(max_examples=examples(8), deadline=None)
 @given(st.floats(0.1, 1.5))
+@example(0.7734375)  # found by search: just before it turns round
 def test_a_stop_takes_as_long_as_the_limits_allow_and_a_tick(again, after_s) -> None:
     rig = moving(after_s)
-    best = optimal_stop_s(rig.trace.states[-1])
+    begins = moving(after_s + 0.01)  # the stop begins at the next tick
+    assert begins.now_ns == rig.now_ns + 10 * MS
+    best = optimal_stop_s(begins.trace.states[-1])
     stopped_ns = rig.now_ns
     rig.motion.stop(rig.now_ns)
     rig.tick()
@@ -52,7 +55,7 @@ def test_a_stop_takes_as_long_as_the_limits_allow_and_a_tick(again, after_s) -> 
     rig.check()
     at_rest = np.abs(rig.trace.v).max(axis=1) == 0.0
     rest_ns = rig.trace.t_ns[int(np.flatnonzero(~at_rest)[-1]) + 1]
-    assert (rest_ns - stopped_ns) * 1e-9 <= 1.05 * best + 0.03
+    assert (rest_ns - stopped_ns) * 1e-9 <= 1.05 * best + 0.02
     assert rig.motion.state == "HOLDING"
     assert not rig.motion.finished
 
