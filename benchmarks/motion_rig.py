@@ -393,7 +393,7 @@ def _robot_file() -> dict[str, Any]:
         },
         "smoothing": {"noise_rad": WHITE_RAD},
         "max_observation_age_s": 3.0,
-        "max_first_step": 0.5,
+        "max_first_step": 2.0,  # `sync` rests while the reference goes on
         "max_tracking_error": 0.5,
         "watchdogs": {"joint_state_max_age_s": 0.25, "plan_max_age_s": 3.0},
         "poses": {"home": dict.fromkeys(JOINTS, 0.0)},
