@@ -26,9 +26,14 @@ class _Slide:
 
 
 class Slider:
-    """Motion time as a function of ROS time: one, until the slider is moved for the first time."""
+    """Motion time as a function of ROS time: one, until the slider is moved for the first time.
 
-    def __init__(self) -> None:
+    Args:
+        latency_ns: How early commands are sent, in [ns].
+    """
+
+    def __init__(self, latency_ns: int = 0) -> None:
+        self._latency_ns = latency_ns
         self._slides: deque[_Slide] = deque()
 
     @property
@@ -59,6 +64,10 @@ class Slider:
             if slide.ros_ns <= ros_ns:
                 return slide.at(ros_ns)
         return self._slides[0].at(ros_ns) if self._slides else ros_ns
+
+    def ahead(self, now_ns: int) -> int:
+        """Motion time of what is to be sent now, in [ns]."""
+        return self.at(now_ns) + self._latency_ns
 
     def behind_ns(self, now_ns: int) -> int:
         """How far motion time is behind, in [ns]; to be added to what is sent now."""

@@ -78,7 +78,7 @@ class Authority:
         self._runs = Runs(spec, hash_, self._execution)
         arm = self._execution.arm.names
         watched = arm + tuple(g.joint for g in self._execution.grippers)
-        watched += self._execution.streamed_joints
+        watched += self._execution.streams.joints
         self._joints = JointWatch(
             watched,
             np.arange(len(watched)) < len(arm),

@@ -23,7 +23,7 @@ from vla_ros.robot.command.commands import (
     Commands,
     OutputReport,
 )
-from vla_ros.robot.command.execution import Due
+from vla_ros.robot.command.outbox import Due
 from vla_ros.robot.command.speed_scaling import SpeedScalingWatch
 from vla_ros.robot.command.watchdogs import Alarm
 from vla_ros.robot.spec.robot import RobotSpec
@@ -293,13 +293,13 @@ class Commander(Authority):
 
     def _breach(self) -> str:
         measured = self._streamed()
-        return "" if measured is None else self._execution.breach(measured)
+        return "" if measured is None else self._execution.streams.breach(measured)
 
     def _astray(self) -> Alarm | None:
         measured, most = self._streamed(), self._spec.max_tracking_error
         if measured is None:
             return None
-        far, where = self._execution.astray(measured, self._joints.stamp_ns)
+        far, where = self._execution.streams.astray(measured, self._joints.stamp_ns)
         if far <= most:
             return None
         return (
@@ -313,14 +313,14 @@ class Commander(Authority):
         measured = self._joints.position
         if measured is None:
             return None
-        return measured[len(measured) - len(self._execution.streamed_joints) :]
+        return measured[len(measured) - len(self._execution.streams.joints) :]
 
     def _leaving(self, now_ns: int) -> str:
         """What would leave the workspace though it braked from the next period on, else empty."""
         if self._workspace is None:
             return ""
         texts = [self._workspace.breach(self._execution.brake_path(now_ns))]
-        for part, poses in self._execution.brake_poses(now_ns):
+        for part, poses in self._execution.streams.brake_poses(now_ns):
             texts.append(self._workspace.breach_of(part.link, poses))
         return next(filter(None, texts), "")
 

@@ -6,40 +6,26 @@ from its ``valid_from`` on a plan counts alone, and the seam fade takes up the d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from vla_ros.chunks import Plan
-from vla_ros.motion import MotionRefused, MotionState, Setpoint, TrajectoryWindow
+from vla_ros.motion import MotionRefused, MotionState, Setpoint
 from vla_ros.motion.slider import Slider
 from vla_ros.robot.command.commands import CommandedSample, Mode
-from vla_ros.robot.command.pace import Pace
-from vla_ros.robot.outputs.effort import EffortOutput, effort_outputs_of
-from vla_ros.robot.outputs.gripper import GripperOutput, grippers_of
+from vla_ros.robot.command.outbox import Due, Outbox
+from vla_ros.robot.command.streams import Streams
+from vla_ros.robot.outputs.gripper import grippers_of
 from vla_ros.robot.outputs.layout import ArmLayout
-from vla_ros.robot.outputs.pose import PoseOutput, pose_outputs_of
-from vla_ros.robot.outputs.velocity import VelocityOutput, velocity_outputs_of
-from vla_ros.robot.poses.pose_values import Poses
-from vla_ros.robot.spec.pose import PoseSliceSpec, joint_slice
 from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.spaces.turns import continued
 
 FloatArray = npt.NDArray[np.float64]
-_Stream = VelocityOutput | EffortOutput | PoseOutput
 
 NO_RUN = bytes(16)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Due:
-    """What is due to each output now, by its name; see `Commands`."""
-
-    windows: list[tuple[str, TrajectoryWindow]] = field(default_factory=list)
-    values: list[tuple[str, FloatArray]] = field(default_factory=list)
-    grips: list[tuple[str, float]] = field(default_factory=list)
 
 
 class Execution:
@@ -57,6 +43,7 @@ class Execution:
     Attributes:
         arm: Where the position columns go.
         grippers: One for each gripper slice.
+        streams: What is streamed beside.
         setpoint: The last setpoint; None before the first `restart`.
         remark: What was not executed of the last plan and why; empty where all is.
 
@@ -72,15 +59,12 @@ class Execution:
         self._space = spec.action_space()
         self.arm = ArmLayout.of(spec)
         self.grippers = grippers_of(spec)
-        self._poses_out = pose_outputs_of(spec)
-        self._streams: list[_Stream] = [
-            *velocity_outputs_of(spec),
-            *effort_outputs_of(spec),
-            *self._poses_out,
-        ]
+        self.streams = Streams(spec)
         self._motion = self.arm.motion(spec)
-        self._slider = Slider()
-        self._handed_ns = 0
+        self._slider = Slider(self.arm.latency_ns)
+        self._outbox = Outbox(
+            spec, self.arm, self._motion, self.grippers, self.streams, self._slider
+        )
         self._turning = spec.motion_limits(self.arm.names).turning
         self._others = np.setdiff1d(np.arange(self._space.dim), self.arm.columns)
         self.setpoint: Setpoint | None = None
@@ -89,15 +73,6 @@ class Execution:
         self._pending: list[tuple[int, Plan]] = []
         self._origin_ns = 0
         self._row_delay_ns = 0
-        rates = spec.rates
-        due_hz = {
-            output.name: output.due_hz(
-                joint_slice(part, output).kind, rates.control_hz, rates.window_hz
-            )
-            for part in spec.action
-            for output in [spec.output(part.output)]
-        }
-        self._paces = {name: Pace(round(rates.control_hz / hz)) for name, hz in due_hz.items()}
 
     @property
     def state(self) -> MotionState:
@@ -112,7 +87,7 @@ class Execution:
     @property
     def at_rest(self) -> bool:
         """Whether nothing is commanded to move."""
-        return self._motion.at_rest and all(stream.at_rest for stream in self._streams)
+        return self._motion.at_rest and self.streams.at_rest
 
     @property
     def fault(self) -> str:
@@ -128,12 +103,7 @@ class Execution:
     def brakes_alone(self) -> bool:
         """Whether the robot brakes by itself, within the limits, when nothing more is sent."""
         rolling = all(output.takes_windows for output, _ in self.arm.groups)
-        return rolling and not (self.arm.whole_chunks or self._streams)
-
-    @property
-    def streamed_joints(self) -> tuple[str, ...]:
-        """Joints commanded by velocity or effort, or moved to where a link is commanded."""
-        return tuple(joint for stream in self._streams for joint in stream.joints)
+        return rolling and not (self.arm.whole_chunks or self.streams)
 
     @property
     def executing(self) -> Plan | None:
@@ -144,7 +114,7 @@ class Execution:
 
     def brake_path(self, now_ns: int) -> FloatArray:
         """Positions of the arm should it be stopped in the next period. Shape (n, N)."""
-        return self._motion.brake_path(self._ahead_ns(now_ns))
+        return self._motion.brake_path(self._slider.ahead(now_ns))
 
     def left_ns(self, now_ns: int) -> int:
         """How long the plans at hand last, in [ns]."""
@@ -152,10 +122,6 @@ class Execution:
         if self._in_force is not None:
             ends.append(self._in_force.end_ns)
         return max(0, max(ends) + self._row_delay_ns - self._slider.at(now_ns)) if ends else 0
-
-    def brake_poses(self, now_ns: int) -> list[tuple[PoseSliceSpec, Poses]]:
-        """The same of the links that are commanded themselves; n poses of each."""
-        return [(output.part, output.brake_path(now_ns)) for output in self._poses_out]
 
     def restart(
         self, position: FloatArray, now_ns: int, streamed: FloatArray | None = None
@@ -165,15 +131,13 @@ class Execution:
         Args:
             position: Of the arm. Shape (N,).
             now_ns: ROS time, in [ns].
-            streamed: Of `streamed_joints`. Shape (M,). Without it a link commanded by its pose is
-                held where it is commanded.
+            streamed: Of the streams' joints, see `Streams.reset`. Shape (M,).
         """
         self._forget_plans()
         self._slider.restart(now_ns)
-        self._origin_ns = self._ahead_ns(now_ns)
+        self._origin_ns = self._slider.ahead(now_ns)
         self._motion.reset(position, self._origin_ns)
-        for stream, joints in self._by_stream(np.zeros(0) if streamed is None else streamed):
-            stream.reset(now_ns, joints)
+        self.streams.reset(now_ns, streamed)
         still = np.zeros(len(position))
         self.setpoint = Setpoint(
             t_ns=self._origin_ns,
@@ -191,9 +155,8 @@ class Execution:
         self._forget_plans()
         for gripper in self.grippers:
             gripper.stop(now_ns)
-        self._motion.stop(self._ahead_ns(now_ns))
-        for stream in self._streams:
-            stream.stop(now_ns)
+        self._motion.stop(self._slider.ahead(now_ns))
+        self.streams.stop(now_ns)
 
     def clock_jump(self, now_ns: int) -> None:
         """ROS time jumped: hold, or brake from the commanded state, on the new time line."""
@@ -202,14 +165,14 @@ class Execution:
         else:
             self._slider.restart(now_ns)
             self.stop(now_ns)
-            self._origin_ns = self._ahead_ns(now_ns)
+            self._origin_ns = self._slider.ahead(now_ns)
 
     def first_step(self, plan: Plan, now_ns: int) -> tuple[float, str]:
         """How far the plan's first executed row is from the commanded position, and which joint."""
         if self.setpoint is None or not self.arm.names:
             return 0.0, ""
         plan = self._executable(plan, now_ns)
-        entry_ns = max(plan.valid_from_ns, self._ahead_ns(now_ns) + self._period_ns)
+        entry_ns = max(plan.valid_from_ns, self._slider.ahead(now_ns) + self._period_ns)
         row = float(np.clip(plan.row_at(entry_ns), 0.0, plan.horizon - 1))
         low = int(row)
         high = min(low + 1, plan.horizon - 1)
@@ -227,22 +190,18 @@ class Execution:
                 stops.
         """
         plan = self._executable(plan, now_ns)
-        taken: list[_Stream] = []
+        self.streams.accept(plan, now_ns)
         try:
-            for stream in self._streams:
-                stream.accept(plan, now_ns)
-                taken.append(stream)
             self._motion.accept(
                 plan.start_ns,
                 plan.dt_ns,
                 plan.valid_from_ns,
                 plan.actions[:, self.arm.columns],
                 plan.interpolation,
-                self._ahead_ns(now_ns),
+                self._slider.ahead(now_ns),
             )
         except MotionRefused:
-            for stream in taken:
-                stream.stop(now_ns)
+            self.streams.stop(now_ns)
             raise
         switch_ns = self._switch_ns(plan, now_ns)
         self._pending = [item for item in self._pending if item[0] < switch_ns]
@@ -264,7 +223,7 @@ class Execution:
         assert self.setpoint is not None  # the commander is active
         held = zip(self.arm.names, self.setpoint.position, strict=True)
         position = np.array([target.get(name, at) for name, at in held], dtype=np.float64)
-        duration_s = self._motion.go_to(position, self._ahead_ns(now_ns), speed)
+        duration_s = self._motion.go_to(position, self._slider.ahead(now_ns), speed)
         for gripper in self.grippers:
             if gripper.joint in target:
                 gripper.set_position(target[gripper.joint], now_ns)
@@ -273,17 +232,14 @@ class Execution:
 
     def advance(self, now_ns: int) -> Setpoint:
         """Go on to ``now_ns``: what is commanded now."""
-        moved = self._motion.advance(self._ahead_ns(now_ns))
+        moved = self._motion.advance(self._slider.ahead(now_ns))
         setpoint = replace(moved, t_ns=moved.t_ns + self._slider.behind_ns(now_ns))
         self.setpoint = setpoint
         while self._pending and self._tick_ns(now_ns) >= self._pending[0][0]:
             self._in_force = self._pending.pop(0)[1]
-            for output, _ in self.arm.groups:
-                self._paces[output.name].hurry()
-            self._handed_ns = 0
+            self._outbox.hurry_arm()
         plan = self.executing
-        for stream in self._streams:
-            stream.advance(now_ns)
+        self.streams.advance(now_ns)
         if plan is not None:
             delay_ns = round((plan.row_at(moved.t_ns) - _stamp_row(setpoint, plan)) * plan.dt_ns)
             self._row_delay_ns = max(0, delay_ns)
@@ -294,88 +250,21 @@ class Execution:
         return setpoint
 
     def due(self, now_ns: int) -> Due:
-        """What to send now: each output at its own rate, a gripper on change."""
+        """What to send now."""
         assert self.setpoint is not None  # the commander is active
-        due = Due()
-        names = {name for name, pace in self._paces.items() if pace.tick()}
-        if not self._spared(now_ns):
-            due.windows.extend(self._windows(now_ns, names))
-        due.values.extend(self.arm.positions(self.setpoint.position, names))
-        for stream in self._streams:
-            if stream.sends and stream.spec.name in names:
-                due.values.append((stream.spec.name, stream.values))
-        for gripper in self.grippers:
-            if gripper.due and gripper.spec.name in names:
-                self._grip(gripper, due, now_ns)
-        for name in (*dict(due.windows), *dict(due.values), *dict(due.grips)):
-            self._paces[name].sent()
-        return due
+        return self._outbox.due(self.setpoint.position, now_ns)
 
     def preview(self, now_ns: int) -> Due:
         """The arm's trajectories with what was just accepted, ahead of their turn."""
-        return Due(windows=self._windows(now_ns, set(self._paces)))
-
-    def _spared(self, now_ns: int) -> bool:
-        """Whether a slow arm has enough in hand: each window makes its controller's time jump by
-        the part of the way there that it has not passed.
-        """
-        half_ns = self._spec.rates.lookahead_ns // 2
-        return self._slider.factor < 1.0 and self._handed_ns - self._ahead_ns(now_ns) > half_ns
-
-    def _windows(self, now_ns: int, names: set[str]) -> list[tuple[str, TrajectoryWindow]]:
-        if not any(output.takes_windows and output.name in names for output, _ in self.arm.groups):
-            return []
-        rates, ahead_ns = self._spec.rates, self._ahead_ns(now_ns)
-        whole = self._motion.window(ahead_ns, rates.lookahead_ns, rates.spacing_ns)
-        if whole is None:
-            return []
-        self._handed_ns = ahead_ns + rates.lookahead_ns
-        whole = replace(whole, t_ns=whole.t_ns + self._slider.behind_ns(now_ns))
-        return self.arm.windows(whole, names)
-
-    def _grip(self, gripper: GripperOutput, due: Due, now_ns: int) -> None:
-        name, position = gripper.spec.name, gripper.take()
-        if gripper.spec.takes_windows:
-            due.windows.append((name, gripper.window(position, now_ns)))
-        elif gripper.spec.is_action:
-            due.grips.append((name, position))
-        else:
-            due.values.append((name, np.array([position])))
+        return self._outbox.preview(now_ns)
 
     def halt(self, now_ns: int) -> Due:
         """The bridge did not run for longer than a window lasts: what makes the rest stand still.
 
         Robots that play a window have braked by themselves, a position that was streamed holds.
         """
-        for stream in self._streams:
-            stream.reset(now_ns, np.zeros(0))
-        return Due(values=[(s.spec.name, s.values) for s in self._streams if s.sends])
-
-    def breach(self, position: FloatArray) -> str:
-        """Which of `streamed_joints` would leave its range, else empty. Shape (M,)."""
-        texts = (stream.breach(joints) for stream, joints in self._by_stream(position))
-        return next(filter(None, texts), "")
-
-    def astray(self, position: FloatArray, stamp_ns: int) -> tuple[float, str]:
-        """How far a link is from where it was commanded, in [m] or [rad], and in words.
-
-        Args:
-            position: Measured, of `streamed_joints`. Shape (M,).
-            stamp_ns: When, in [ns].
-        """
-        found = [
-            stream.astray(joints, stamp_ns)
-            for stream, joints in self._by_stream(position)
-            if isinstance(stream, PoseOutput)
-        ]
-        return max(found, default=(0.0, ""))
-
-    def _by_stream(self, position: FloatArray) -> Iterator[tuple[_Stream, FloatArray]]:
-        """Each stream and its part of the positions of `streamed_joints`."""
-        at = 0
-        for stream in self._streams:
-            yield stream, position[at : at + len(stream.joints)]
-            at += len(stream.joints)
+        self.streams.reset(now_ns)
+        return Due(values=self.streams.values())
 
     def sample(self, mode: Mode, epoch: int, measured: FloatArray) -> CommandedSample:
         """What is commanded now.
@@ -391,16 +280,13 @@ class Execution:
         action[self.arm.columns] = setpoint.position
         for gripper, at in zip(self.grippers, measured, strict=True):
             action[gripper.column] = gripper.value_or(float(at))
-        for stream in self._streams:
-            action[stream.columns] = stream.action
+        self.streams.write(action)
         reference = action.copy()
         reference[self.arm.columns] = setpoint.reference
         if plan is not None:
             row = min(int(_stamp_row(setpoint, plan)), plan.horizon - 1)
             reference[self._others] = plan.actions[row, self._others]
-            for pose in self._poses_out:
-                asked = pose.reference
-                reference[pose.columns] = reference[pose.columns] if asked is None else asked
+            self.streams.write_reference(reference)
         limited = np.zeros(self._space.dim, dtype=np.uint8)
         limited[self.arm.columns] = setpoint.limited
         for values in (action, reference, limited):
@@ -435,19 +321,13 @@ class Execution:
         self._in_force = None
         self._pending = []
         self._row_delay_ns = 0
-        self._handed_ns = 0
-        for pace in self._paces.values():
-            pace.hurry()
+        self._outbox.hurry()
 
     def _row(self, setpoint: Setpoint, plan: Plan, latency_ns: int) -> float:
         """The row to send now to an output with its own latency."""
         ahead_ns = latency_ns - self.arm.latency_ns
         ahead = self._slider.factor * ahead_ns / (plan.dt_ns * setpoint.stretch)
         return max(0.0, _stamp_row(setpoint, plan) + ahead)
-
-    def _ahead_ns(self, now_ns: int) -> int:
-        """The arm's time now."""
-        return self._slider.at(now_ns) + self.arm.latency_ns
 
     def _switch_ns(self, plan: Plan, now_ns: int) -> int:
         """When the motion begins a plan: at the first instant of its grid from then on."""
@@ -458,7 +338,7 @@ class Execution:
 
     def _tick_ns(self, now_ns: int) -> int:
         """The last instant of the motion's grid at or before now."""
-        since_ns = self._ahead_ns(now_ns) - self._origin_ns
+        since_ns = self._slider.ahead(now_ns) - self._origin_ns
         return self._origin_ns + since_ns // self._period_ns * self._period_ns
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from vla_ros.chunks import Refusal
 from vla_ros.motion import MotionRefused
-from vla_ros.robot.command.execution import Due, Execution
+from vla_ros.robot.command.execution import Execution
 from vla_ros.robot.command.gate import Gate
+from vla_ros.robot.command.outbox import Due
 from vla_ros.robot.command.watchdogs import JointWatch, RestWatch
 from vla_ros.robot.spec.robot import RobotSpec
 
@@ -63,7 +64,7 @@ class Helm:
         self._rest.restart()
         self._joints.restart()
         try:
-            streamed = measured[len(measured) - len(self._execution.streamed_joints) :]
+            streamed = measured[len(measured) - len(self._execution.streams.joints) :]
             self._execution.restart(measured[: self._arm_size], now_ns, streamed)
         except MotionRefused as error:
             self.active = False
@@ -80,8 +81,8 @@ class Helm:
         if not (released and self.active) or measured is None or setpoint is None:
             return
         moved = np.abs(measured[: self._arm_size] - setpoint.position).max(initial=0.0)
-        streamed = measured[len(measured) - len(self._execution.streamed_joints) :]
-        moved = max(moved, self._execution.astray(streamed, setpoint.t_ns)[0])
+        streamed = measured[len(measured) - len(self._execution.streams.joints) :]
+        moved = max(moved, self._execution.streams.astray(streamed, setpoint.t_ns)[0])
         if moved > self._max_moved and not self._gate.dry_run:
             self.take(setpoint.t_ns)
 
