@@ -322,8 +322,8 @@ def off_the_curve(
 
 
 @contextmanager
-def motion_rig(controller: Controller) -> Iterator[Rig]:
-    """Bridge and controller, up, in a domain of their own."""
+def motion_rig(controller: Controller, realtime_priority: int = 0) -> Iterator[Rig]:
+    """Bridge and controller, up, in a domain of their own; the bridge with this priority."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         os.environ.update(stack.enter_context(isolated_domain()))
@@ -342,6 +342,7 @@ def motion_rig(controller: Controller) -> Iterator[Rig]:
         else:
             stack.enter_context(_process("controller", "benchmarks.controller_process", *JOINTS))
         words = ("--ros-args", "-p", f"robot:={robot}", "-p", "start_enabled:=true")
+        words += ("-p", f"realtime_priority:={realtime_priority}")
         stack.enter_context(_process("control_bridge", "vla_ros.nodes.control_bridge", *words))
         rig.wait(lambda: bool(rig.commanded) and rig.status is not None, "the bridge's commands")
         yield rig

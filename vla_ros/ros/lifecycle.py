@@ -24,6 +24,7 @@ from vla_ros.ros import qos
 from vla_ros.ros.clock import NodeClock
 from vla_ros.ros.lockstep import Participant
 from vla_ros.ros.parameters import NodeParameters, declare
+from vla_ros.ros.priority import claim
 
 P = TypeVar("P", bound=NodeParameters)
 _LAST_WORDS = Duration(seconds=1.0)
@@ -227,6 +228,9 @@ class VlaNode(LifecycleNode, Generic[P]):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See ``configure``."""
         self.failure = ""
+        problem = claim(self.parameters.realtime_priority)
+        if problem:
+            self.get_logger().warning(problem)
         return self._transition("configure", self.configure, undo=self._free_all)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -74,6 +74,12 @@ class NodeParameters:
     lockstep: bool = parameter(
         False, "take time and the permission to proceed from the simulator's ticks"
     )
+    realtime_priority: int = parameter(
+        0,
+        "SCHED_FIFO priority of the node's threads (controller_manager has 50); 0: none",
+        minimum=0,
+        maximum=99,
+    )
 
 
 def declare(node: Node, cls: type[P]) -> P:
