@@ -50,8 +50,8 @@ SWING_RAD = (0.5, 0.9)
 TIME_LIMIT_NS = 8_000_000_000
 FIRST_SEED = 860_000
 """Nothing above was chosen by episodes from here on."""
-HOLDING, GRASP_REACH = (0.014, HELD_FINGER), 0.03
-"""Openings [m] with a cube between the fingers, where the hand was that close to it [m]."""
+HOLDING = (0.014, HELD_FINGER)
+"""Openings [m] at which there is a cube between the fingers."""
 
 
 class Clone(ExpertPolicy[PolicySpec]):
@@ -74,7 +74,6 @@ class Clone(ExpertPolicy[PolicySpec]):
     def reset(self) -> None:
         """A new episode: nothing is believed."""
         self._believed: dict[str, Array] = {}
-        self._held = False
         self.misjudged_m: float | None = None
 
     def infer(self, request: Any) -> Array:
@@ -92,9 +91,7 @@ class Clone(ExpertPolicy[PolicySpec]):
         elif self.misjudged_m is None:
             off = self._believed[target.cube] - truth.objects[target.cube].position
             self.misjudged_m = float(np.linalg.norm(off))
-        near = np.linalg.norm(self._believed[target.cube] - hand) < GRASP_REACH
-        self._held = HOLDING[0] < finger <= HOLDING[1] and bool(self._held or near)
-        if self._held:
+        if HOLDING[0] < finger <= HOLDING[1]:
             self._believed[target.cube] = hand
         qpos = truth.qpos.copy()
         qpos[:6], qpos[FINGER_INDEX] = paired, finger
