@@ -63,6 +63,7 @@ def values(speed_scaling: dict[str, Any]) -> dict[str, Any]:
         ],
         "limits": dict.fromkeys(ARM, LIMITS),
         "speed_scaling": speed_scaling | {"max_age_s": 2.0},
+        "rates": {"lookahead_s": 0.5},
         "max_first_step": 0.5,
         "max_tracking_error": 0.1,
         "watchdogs": {"joint_state_max_age_s": 5.0, "plan_max_age_s": 6.0},
