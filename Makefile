@@ -29,7 +29,8 @@ demo: setup
 	@$(ENV) vla demo $(ARGS)
 
 test: setup
-	@$(ENV) python -m pytest test $(ARGS)
+	@$(ENV) python -m pytest test --ignore=test/graph -n 2
+	@$(ENV) python -m pytest test/graph
 
 check: lint
 	@$(ENV) python -m pytest test/unit -m "not slow" -n 2 $(ARGS)

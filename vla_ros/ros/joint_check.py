@@ -12,15 +12,12 @@ from sensor_msgs.msg import JointState
 from vla_ros.robot.command.joints import JointReader, JointsError
 from vla_ros.robot.spec.state import StateSpec
 
-DISCOVERY_S = 0.5
-"""After this time a new node knows of the publishers that are there."""
-
 
 def check_joints(node: Node, state: StateSpec, wait_s: float) -> None:
     """Waits for one message of each topic of joint states and looks for the joints in it.
 
     Blocks, but needs no executor: each message is waited for in a wait set of its own. A topic
-    that nobody publishes yet, or that keeps silent, is not judged here.
+    that is silent for its share of the time is not judged here.
 
     Args:
         node: Listens for the time of the call.
@@ -30,23 +27,20 @@ def check_joints(node: Node, state: StateSpec, wait_s: float) -> None:
     Raises:
         JointsError: Joints are missing or named twice; with what is there.
     """
-    start_s = time.monotonic()
-
-    def hear(topic: str, until_s: float) -> JointState | None:
-        left_s = start_s + min(until_s, wait_s) - time.monotonic()
+    end_s = time.monotonic() + wait_s
+    sources = state.joint_sources
+    for i, source in enumerate(sources):
+        left_s = end_s - time.monotonic()
         if left_s <= 0:
-            return None
+            return
         # Best effort is served by every publisher.
         _, message = wait_for_message(
-            JointState, node, topic, qos_profile=qos_profile_sensor_data, time_to_wait=left_s
+            JointState,
+            node,
+            node.resolve_topic_name(source.topic),
+            qos_profile=qos_profile_sensor_data,
+            time_to_wait=left_s / (len(sources) - i),
         )
-        return message
-
-    for source in state.joint_sources:
-        topic = node.resolve_topic_name(source.topic)
-        message = hear(topic, DISCOVERY_S)
-        if message is None and node.count_publishers(topic):
-            message = hear(topic, wait_s)
         if message is not None:
             _look_at(JointReader(source), message)
 

@@ -108,10 +108,27 @@ def test_a_value_that_may_heal_is_left_to_the_messages_that_follow(
         check_joints(nodes[0], STATE, LONG_S)
 
 
-def test_what_nobody_publishes_is_not_waited_for(nodes: tuple[Node, Node]) -> None:
-    began_s = time.monotonic()
-    check_joints(nodes[0], BOTH, LONG_S)
-    assert time.monotonic() - began_s < LONG_S / 2
+def test_a_driver_that_starts_meanwhile_is_looked_at(nodes: tuple[Node, Node]) -> None:
+    refused: list[JointsError] = []
+
+    def look() -> None:
+        try:
+            check_joints(nodes[0], STATE, LONG_S)
+        except JointsError as error:
+            refused.append(error)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    looking.join(1.0)
+    assert looking.is_alive()
+    with driver(nodes[1], "/left", ["wheel"]):
+        looking.join()
+    assert refused
+
+
+def test_a_silent_topic_leaves_time_for_the_others(nodes: tuple[Node, Node]) -> None:
+    with driver(nodes[1], "/right", ["a"]), pytest.raises(JointsError, match="/right"):
+        check_joints(nodes[0], BOTH, 2.0)
 
 
 def test_a_driver_that_keeps_silent_is_waited_for_as_long_as_allowed(
