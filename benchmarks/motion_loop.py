@@ -252,17 +252,7 @@ class Ours(Loop):
         switched = now_ns - PERIOD_NS < self.switch_ns <= now_ns
         if switched or now_ns % (3 * PERIOD_NS) == 0:
             window = self.motion.window(now_ns, 250 * MS, 20 * MS)
-            self.controller.accept(
-                TrajectoryMessage(
-                    stamp_ns=int(window.t_ns[0]),
-                    joint_names=JOINTS,
-                    time_from_start_ns=window.t_ns - window.t_ns[0],
-                    positions=window.position,
-                    velocities=window.velocity,
-                    accelerations=window.acceleration,
-                ),
-                now_ns,
-            )
+            self.controller.accept(TrajectoryMessage.of(window, JOINTS), now_ns)
 
     def _accept(self, plan: Plan, now_ns: int) -> None:
         try:

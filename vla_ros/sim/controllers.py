@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_ros.errors import VlaError
+from vla_ros.motion import TrajectoryWindow
 
 Array = npt.NDArray[np.float64]
 
@@ -58,6 +59,18 @@ class TrajectoryMessage:
     positions: Array
     velocities: Array | None = None
     accelerations: Array | None = None
+
+    @classmethod
+    def of(cls, window: TrajectoryWindow, joint_names: tuple[str, ...]) -> TrajectoryMessage:
+        """What a controller of these joints gets of a rolling window."""
+        return cls(
+            stamp_ns=int(window.t_ns[0]),
+            joint_names=joint_names,
+            time_from_start_ns=window.t_ns - window.t_ns[0],
+            positions=window.position,
+            velocities=window.velocity,
+            accelerations=window.acceleration,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

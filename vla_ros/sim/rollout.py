@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vla_ros.chunks import Plan
-from vla_ros.motion import TrajectoryWindow
 from vla_ros.robot.command.commander import Commander
 from vla_ros.robot.command.commands import CommandedSample
 from vla_ros.robot.senses.observer import Observer
@@ -324,16 +323,14 @@ class Rollout:
                     pending = (now + timing.inference_ns, job, policy.infer(job.request))
             commands = commander.tick(now, now)
             for output, window in commands.windows:
-                self._controllers[output].accept(message_of(window, self._joints(output)), now)
+                controller = self._controllers[output]
+                controller.accept(TrajectoryMessage.of(window, controller.joint_names), now)
             sample = commands.commanded
             if sample is not None:
                 runner.progress(sample.run_id, sample.chunk_seq, sample.chunk_row, sample.stamp_ns)
                 if on_command is not None:
                     on_command(sample)
             robot.step(self._period_ns)
-
-    def _joints(self, output: str) -> tuple[str, ...]:
-        return self._controllers[output].joint_names
 
     def _capture(self, now_ns: int) -> _Capture:
         keys = self._spec.camera_keys
@@ -350,15 +347,3 @@ class Rollout:
             images=images,
             truth=self.robot.truth(),
         )
-
-
-def message_of(window: TrajectoryWindow, joint_names: tuple[str, ...]) -> TrajectoryMessage:
-    """A rolling window as the message that a trajectory controller gets."""
-    return TrajectoryMessage(
-        stamp_ns=int(window.t_ns[0]),
-        joint_names=joint_names,
-        time_from_start_ns=window.t_ns - window.t_ns[0],
-        positions=window.position,
-        velocities=window.velocity,
-        accelerations=window.acceleration,
-    )

@@ -8,7 +8,6 @@ import numpy as np
 from bench import MS, TICK, Bench
 from robots import ARM
 
-from vla_ros.motion import TrajectoryWindow
 from vla_ros.sim.controllers import (
     Measured,
     TrajectoryController,
@@ -17,18 +16,6 @@ from vla_ros.sim.controllers import (
 )
 
 UPDATE = 2 * MS
-
-
-def message_of(window: TrajectoryWindow) -> TrajectoryMessage:
-    """What the controller hears of a window."""
-    return TrajectoryMessage(
-        stamp_ns=int(window.t_ns[0]),
-        joint_names=ARM,
-        time_from_start_ns=window.t_ns - window.t_ns[0],
-        positions=window.position,
-        velocities=window.velocity,
-        accelerations=window.acceleration,
-    )
 
 
 class Controlled(Bench):
@@ -52,7 +39,7 @@ class Controlled(Bench):
             if name != "arm":
                 continue
             with contextlib.suppress(TrajectoryRefused):
-                self.controller.accept(message_of(window), self.now - self.apart)
+                self.controller.accept(TrajectoryMessage.of(window, ARM), self.now - self.apart)
 
     def sampled(self, duration_ns: int) -> None:
         times = self.now - self.apart + np.arange(0, duration_ns, UPDATE, dtype=np.int64)

@@ -14,8 +14,8 @@ from vla_ros.robot.load import load_robot
 from vla_ros.robot.poses.kinematics import Kinematics
 from vla_ros.robot.poses.pose_values import Poses, relative_to, written
 from vla_ros.robot.spec.robot import PoseSliceSpec, RobotSpec, spec_hash
+from vla_ros.sim.controllers import TrajectoryMessage
 from vla_ros.sim.robot import SimRobot
-from vla_ros.sim.rollout import message_of
 from vla_ros.spaces.rotations import ROTATION_SIZES, matrix_from
 
 MS = 1_000_000
@@ -156,7 +156,8 @@ class SimRig(Rig):
         return self.robot.joint_positions()
 
     def play(self, name, window) -> None:
-        self.robot.controllers["arm_controller"].accept(message_of(window, ARM), self.robot.time_ns)
+        message = TrajectoryMessage.of(window, ARM)
+        self.robot.controllers["arm_controller"].accept(message, self.robot.time_ns)
 
     def move(self) -> None:
         self.robot.step(TICK)

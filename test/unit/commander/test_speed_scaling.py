@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bench import MS, TICK, Bench
-from controlled import message_of
 from robots import ARM, arm, mobile
 
 from vla_ros.robot.spec.robot import RobotSpec
-from vla_ros.sim.controllers import Measured, TrajectoryController
+from vla_ros.sim.controllers import Measured, TrajectoryController, TrajectoryMessage
 
 SLIDER = {"topic": "/speed_scaling", "kind": "percent", "max_age_s": 0.5}
 READ = 2 * MS
@@ -40,7 +39,7 @@ class SlowBench(Bench):
         for after in range(0, TICK, READ):
             t_ns = self.now + after
             if windows and after == WAY:
-                self.controller.accept(message_of(windows.pop()), t_ns)
+                self.controller.accept(TrajectoryMessage.of(windows.pop(), ARM), t_ns)
             self.controller.speed_scaling = self.percent / 100.0
             position, velocity = self.controller.sample(np.array([t_ns]), self.measured)
             self.measured = Measured(position=position[0], velocity=velocity[0])
