@@ -67,6 +67,8 @@ def run(make: Callable[[], VlaNode[Any]]) -> int:
             node.release_everything()
             node.destroy_node()
         rclpy.try_shutdown()
+        # `ros2 launch` interrupts again when a required node is gone; this one is all but gone.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _say_goodbye(node: VlaNode[Any], executor: Executor) -> None:
