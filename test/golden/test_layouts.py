@@ -1,11 +1,10 @@
 """Each family in each layout that users have gives one chunk, and leaves alone what it needs not.
 
-Other layouts than LeRobot's of today are written here by moving statistics and renaming weights.
+Other layouts than LeRobot's of today are made of it by moving statistics and renaming weights.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from dataclasses import replace
@@ -18,12 +17,13 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "models"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "policy"))
 
+from foreign_layouts import in_openpis_layout, normaliser_of, statistics_inside
 from lerobot_checkpoints import random_request, random_statistics
 from test_diffusion_policy import write
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.families.pi0_weights import canonical
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.processors import tokens
 from vla_ros.policy.protocol import Policy, PolicyRequest
@@ -50,48 +50,11 @@ def request_for(policy: Policy) -> PolicyRequest:
     return replace(blank, observation=observation, seed=3)
 
 
-def normaliser_of(folder: Path) -> Path:
-    (path,) = folder.glob("policy_preprocessor_step_*_normalizer_processor.safetensors")
-    return path
-
-
-def statistics_inside(folder: Path, statistics: dict[str, torch.Tensor]) -> None:
-    """As LeRobot before 0.4 kept them: among the weights, and no files of processors."""
-    weights = load_file(folder / "model.safetensors")
-    for name, tensor in statistics.items():
-        feature, _, statistic = name.rpartition(".")
-        places = ["normalize_inputs"]
-        if feature == "action":
-            places = ["normalize_targets", "unnormalize_outputs"]
-        for place in places:
-            key = f"{place}.buffer_{feature.replace('.', '_')}.{statistic}"
-            weights[key] = tensor.clone()
-    save_file(weights, folder / "model.safetensors")
-    for path in folder.glob("policy_*"):
-        path.unlink()
-
-
 def test_pi05_in_openpis_layout_is_told_from_pi0_by_its_weights_and_uses_quantiles(copy, tmp_path):
     folder = copy("pi05")
     ours = load_policy(str(folder))
-    target = tmp_path / "openpi"
-    (target / "assets" / "my_robot").mkdir(parents=True)
-    shutil.copytree(folder / "tokenizer", target / "tokenizer")
-    weights = load_file(folder / "model.safetensors")
-    save_file({canonical(k): v for k, v in weights.items()}, target / "model.safetensors")
-    config = {"action_dim": 32, "action_horizon": 10, "paligemma_variant": "gemma_2b"}
-    (target / "config.json").write_text(json.dumps(config))
-    there = load_file(normaliser_of(folder))
-    norm = {
-        theirs: {stat: there[f"{key}.{stat}"].tolist() for stat in ("mean", "std", "q01", "q99")}
-        for theirs, key in (("state", "observation.state"), ("actions", "action"))
-    }
-    path = target / "assets" / "my_robot" / "norm_stats.json"
-    path.write_text(json.dumps({"norm_stats": norm}))
-    declared = yaml.safe_load((folder / "vla.yaml").read_text())
-    declared["cameras"] = {key: key for key in ours.spec.camera_keys}
-    declared["options"]["resize"] = "torch"
-    (target / "vla.yaml").write_text(yaml.safe_dump(declared))
+    statistics = ("mean", "std", "q01", "q99")
+    target = in_openpis_layout(folder, tmp_path / "openpi", ours.spec.camera_keys, statistics)
     theirs = load_policy(str(target))
     assert theirs.spec.name == "pi05"
     request = request_for(ours)

@@ -13,10 +13,10 @@ import pytest
 import torch
 import yaml
 from contract import BatchPolicyContract, MovablePolicyContract
+from foreign_layouts import in_openpis_layout, normaliser_of, statistics_inside
 from safetensors.torch import load_file, save_file
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.families.pi0_weights import canonical
 from vla_ros.policy.first_look import ObservationMismatch
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.models import linear
@@ -24,7 +24,6 @@ from vla_ros.policy.protocol import Guidance, PolicyRequest, PolicySpec
 from vla_ros.spaces import Observation
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-NORMALISER = "policy_preprocessor_step_5_normalizer_processor.safetensors"
 
 
 def request_for(spec: PolicySpec, seed: int = 4, **more: object) -> PolicyRequest:
@@ -109,24 +108,8 @@ class TestEveryFamilyKeepsThePolicyContract(MovablePolicyContract, BatchPolicyCo
 
 def test_openpi_s_layout_gives_the_same_chunk(folder, tmp_path):
     ours = load_policy(str(folder))
-    weights = load_file(folder / "model.safetensors")
-    target = tmp_path / "openpi"
-    (target / "assets" / "my_robot").mkdir(parents=True)
-    shutil.copytree(folder / "tokenizer", target / "tokenizer")
-    save_file({canonical(k): v for k, v in weights.items()}, target / "model.safetensors")
-    config = {"action_dim": 32, "action_horizon": 10, "paligemma_variant": "gemma_2b"}
-    (target / "config.json").write_text(json.dumps(config))
-    stats = load_file(folder / NORMALISER)
-    norm = {
-        ours_: {stat: stats[f"{key}.{stat}"].tolist() for stat in ("mean", "std")}
-        for ours_, key in (("state", "observation.state"), ("actions", "action"))
-    }
-    path = target / "assets" / "my_robot" / "norm_stats.json"
-    path.write_text(json.dumps({"norm_stats": norm}))
-    declared = yaml.safe_load((folder / "vla.yaml").read_text())
-    declared["cameras"] = {key: key for key in ours.spec.camera_keys}
-    declared["options"]["resize"] = "torch"
-    (target / "vla.yaml").write_text(yaml.safe_dump(declared))
+    statistics = ("mean", "std")
+    target = in_openpis_layout(folder, tmp_path / "openpi", ours.spec.camera_keys, statistics)
     theirs = load_policy(str(target))
     request = request_for(ours.spec)
     np.testing.assert_allclose(theirs.infer(request), ours.infer(request), atol=1e-3)
@@ -134,7 +117,7 @@ def test_openpi_s_layout_gives_the_same_chunk(folder, tmp_path):
 
 def test_a_layout_from_before_lerobot_0_4_gives_the_same_chunk(folder, tmp_path):
     ours = load_policy(str(folder))
-    stats = load_file(folder / NORMALISER)
+    statistics = load_file(normaliser_of(folder))
 
     def rename(weights):
         old = {}
@@ -145,16 +128,10 @@ def test_a_layout_from_before_lerobot_0_4_gives_the_same_chunk(folder, tmp_path)
             old[name] = tensor
         weights.clear()
         weights.update(old)
-        for stat in ("mean", "std"):
-            weights[f"normalize_inputs.buffer_observation_state.{stat}"] = stats[
-                f"observation.state.{stat}"
-            ]
-            for place in ("normalize_targets", "unnormalize_outputs"):
-                weights[f"{place}.buffer_action.{stat}"] = stats[f"action.{stat}"].clone()
 
     edit_weights(folder, rename)
-    for path in folder.glob("policy_*"):
-        path.unlink()
+    needed = {k: v for k, v in statistics.items() if k.endswith((".mean", ".std"))}
+    statistics_inside(folder, needed)
     request = request_for(ours.spec)
     np.testing.assert_array_equal(load_policy(str(folder)).infer(request), ours.infer(request))
 
@@ -248,7 +225,7 @@ def mixed(stats):
     [(no_std, "'std' of the state"), (inert, "base"), (constant, "never"), (mixed, "mixes")],
 )
 def test_statistics_of_no_data_are_refused(folder, change, word):
-    edit_weights(folder, change, NORMALISER)
+    edit_weights(folder, change, normaliser_of(folder).name)
     assert word in refusal(folder)
 
 
