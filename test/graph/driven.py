@@ -130,25 +130,37 @@ AXIS = {"velocity": 0.5, "acceleration": 0.8}
 ARM = ["joint1", "joint2"]
 
 
-def robot_values(*, arm: dict[str, Any], gripper: dict[str, Any]) -> dict[str, Any]:
-    """An arm, a gripper, a lift that takes velocities, and a base; patient as a test must be."""
+def patient_values(name: str, joints: Sequence[str], **rest: Any) -> dict[str, Any]:
+    """A robot file's values, for a robot without cameras; patient as a test must be."""
     return {
-        "name": "everything",
+        "name": name,
         "base_frame": "base",
         "anchor": "state",
         "state": {
             "topic": "/joint_states",
-            "joints": [*ARM, "finger", "lift"],
+            "joints": list(joints),
             "tolerance_s": 0.05,
             "on_loss": "stop",
         },
-        "action": [
+        "rates": {"lookahead_s": 0.5},
+        "max_first_step": 0.5,
+        "max_tracking_error": 1.0,
+        "watchdogs": {"joint_state_max_age_s": 5.0, "plan_max_age_s": 6.0},
+    } | rest
+
+
+def robot_values(*, arm: dict[str, Any], gripper: dict[str, Any]) -> dict[str, Any]:
+    """An arm, a gripper, a lift that takes velocities, and a base."""
+    return patient_values(
+        "everything",
+        [*ARM, "finger", "lift"],
+        action=[
             {"name": "arm", "kind": "position", "names": ARM, "output": "arm"},
             {"name": "grip", "kind": "binary", "names": ["grip"], "output": "gripper"},
             {"name": "lift", "kind": "velocity", "names": ["lift"], "output": "lift"},
             {"name": "base", "kind": "velocity", "names": ["vx", "wz"], "output": "base"},
         ],
-        "outputs": [
+        outputs=[
             {"name": "arm", "joints": ARM} | arm,
             {"name": "gripper", "joints": ["finger"], "closed_position": 0.0}
             | {"open_position": 0.04}
@@ -170,12 +182,8 @@ def robot_values(*, arm: dict[str, Any], gripper: dict[str, Any]) -> dict[str, A
                 "limits": {"x": AXIS, "yaw": AXIS},
             },
         ],
-        "limits": dict.fromkeys([*ARM, "lift"], LIMITS) | {"finger": FINGER},
-        "rates": {"lookahead_s": 0.5},
-        "max_first_step": 0.5,
-        "max_tracking_error": 1.0,
-        "watchdogs": {"joint_state_max_age_s": 5.0, "plan_max_age_s": 6.0},
-    }
+        limits=dict.fromkeys([*ARM, "lift"], LIMITS) | {"finger": FINGER},
+    )
 
 
 def driving(arm: Sequence[float], rows: int = 80) -> np.ndarray:
@@ -204,24 +212,14 @@ POSE_LIMITS = {
 def gantry_values(folder: Path, output: dict[str, Any]) -> dict[str, Any]:
     """A robot whose controller is told where its hand is to be."""
     (folder / "gantry.urdf").write_text(GANTRY, encoding="utf-8")
-    return {
-        "name": "gantry",
-        "urdf": "gantry.urdf",
-        "base_frame": "base",
-        "anchor": "state",
-        "state": {
-            "topic": "/joint_states",
-            "joints": ARM,
-            "tolerance_s": 0.05,
-            "on_loss": "stop",
-        },
-        "action": [{"name": "hand", "kind": "pose", "link": "hand", "output": "hand"}],
-        "outputs": [{"name": "hand", "joints": ARM, "limits": POSE_LIMITS} | output],
-        "rates": {"lookahead_s": 0.5},
-        "max_first_step": 0.5,
-        "max_tracking_error": 2.0,
-        "watchdogs": {"joint_state_max_age_s": 5.0, "plan_max_age_s": 6.0},
-    }
+    return patient_values(
+        "gantry",
+        ARM,
+        urdf="gantry.urdf",
+        action=[{"name": "hand", "kind": "pose", "link": "hand", "output": "hand"}],
+        outputs=[{"name": "hand", "joints": ARM, "limits": POSE_LIMITS} | output],
+        max_tracking_error=2.0,
+    )
 
 
 def leading(pose: np.ndarray, rows: int = 80) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from stage import Stage
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
-from unique_identifier_msgs.msg import UUID
 from vla_ros_msgs.msg import ActionChunk, BridgeStatus, Commanded, Run
 
 from vla_ros.chunks import Plan
@@ -23,7 +21,7 @@ from vla_ros.nodes.truth import trajectory_from
 from vla_ros.robot.load import load_robot, robot_path
 from vla_ros.robot.spec.robot import spec_hash
 from vla_ros.ros import qos
-from vla_ros.ros.conversions.plan import chunk_msg
+from vla_ros.ros.conversions.plan import chunk_msg, uuid_msg
 from vla_ros.ros.conversions.times import time_msg
 from vla_ros.sim.controllers import Measured, TrajectoryController, TrajectoryRefused
 from vla_ros.sim.truth import ARM_JOINTS
@@ -155,22 +153,18 @@ class MovedArm:
 
         Again where the bridge was stopped meanwhile: a busy computer.
         """
-        self.stage.wait(lambda: self._chunks.get_subscription_count() > 0, "the bridge to listen")
         for _ in range(ATTEMPTS):
             self.resume()
-            self._run_id = uuid.uuid4().bytes
+            self._run_id = self.stage.begin_run(self._runs, self._chunks, lambda: self.status)
             self._seq = 0
-            self._tell(Run.STARTED)
-            owner = f"run {self._run_id.hex()[:8]}"
-            if self.stage.waits(lambda owner=owner: self.status.owner == owner, 3.0):
-                self.send(self.swing(LEFT if self.position[0] < 0.5 * (LEFT + RIGHT) else RIGHT))
-                if self.stage.waits(lambda: self.speed() > FAST, 5.0):
-                    return
+            self.send(self.swing(LEFT if self.position[0] < 0.5 * (LEFT + RIGHT) else RIGHT))
+            if self.stage.waits(lambda: self.speed() > FAST, 5.0):
+                return
         raise AssertionError(f"the arm does not move; the bridge: {self.status}")
 
     def end_run(self) -> None:
         """As the policy does it at a cancel."""
-        self._tell(Run.ENDED)
+        self._runs.publish(Run(run_id=uuid_msg(self._run_id), state=Run.ENDED, hold_at_end=True))
 
     def press(self, pressed: bool) -> None:
         """The emergency stop."""
@@ -202,13 +196,6 @@ class MovedArm:
             actions=actions,
         )
         self._chunks.publish(chunk_msg(plan, self.spec.base_frame))
-
-    def _tell(self, state: int) -> None:
-        assert self.status is not None
-        run_id = UUID(uuid=np.frombuffer(self._run_id, dtype=np.uint8))
-        self._runs.publish(
-            Run(run_id=run_id, state=state, epoch=self.status.epoch, hold_at_end=True)
-        )
 
     def resume(self) -> None:
         """Lift a stop, if there is one, as soon as the bridge allows it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,17 @@ from stage import Stage
 from std_msgs.msg import String
 
 STATES = ("position", "velocity", "effort")
+BROADCASTER = {"type": "joint_state_broadcaster/JointStateBroadcaster"}
+
+
+def trajectory_controller(joints: Sequence[str]) -> dict[str, Any]:
+    """Type and parameters of a JointTrajectoryController that commands positions."""
+    return {
+        "type": "joint_trajectory_controller/JointTrajectoryController",
+        "joints": list(joints),
+        "command_interfaces": ["position"],
+        "state_interfaces": ["position", "velocity"],
+    }
 
 
 def installed(*packages: str) -> bool:

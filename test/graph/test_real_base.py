@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driven import Driven
+from driven import Driven, patient_values
 from geometry_msgs.msg import TwistStamped
-from real_hardware import RealHardware, installed, real_hardware
+from real_hardware import BROADCASTER, RealHardware, installed, real_hardware
 from sensor_msgs.msg import JointState
 from stage import Stage, stage
 from std_srvs.srv import Trigger
@@ -32,10 +32,7 @@ ACCELERATION = {"x": 0.8, "yaw": 1.5}
 TIMEOUT_S, BRAKE = 0.5, 2.0
 WHEELS = ("left_wheel", "right_wheel")
 CONTROLLERS: dict[str, dict[str, Any]] = {
-    "broadcaster": {
-        "type": "joint_state_broadcaster/JointStateBroadcaster",
-        "update_rate": 100,
-    },
+    "broadcaster": BROADCASTER | {"update_rate": 100},
     "base": {
         "type": "diff_drive_controller/DiffDriveController",
         "left_wheel_names": [WHEELS[0]],
@@ -47,18 +44,12 @@ CONTROLLERS: dict[str, dict[str, Any]] = {
         "linear.x.max_deceleration": -BRAKE,
     },
 }
-ROBOT = {
-    "name": "base",
-    "base_frame": "base_link",
-    "anchor": "state",
-    "state": {
-        "topic": "/joint_states",
-        "joints": list(WHEELS),
-        "tolerance_s": 0.05,
-        "on_loss": "stop",
-    },
-    "action": [{"name": "base", "kind": "velocity", "names": ["vx", "wz"], "output": "base"}],
-    "outputs": [
+ROBOT = patient_values(
+    "base",
+    WHEELS,
+    base_frame="base_link",
+    action=[{"name": "base", "kind": "velocity", "names": ["vx", "wz"], "output": "base"}],
+    outputs=[
         {
             "name": "base",
             "controller": "twist_stamped",
@@ -72,11 +63,7 @@ ROBOT = {
             "controllers": {"activate": ["base"]},
         }
     ],
-    "rates": {"lookahead_s": 0.5},
-    "max_first_step": 0.5,
-    "max_tracking_error": 1.0,
-    "watchdogs": {"joint_state_max_age_s": 5.0, "plan_max_age_s": 6.0},
-}
+)
 
 
 def stamp_s(message: JointState | TwistStamped) -> float:

@@ -11,8 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driven import Driven, robot_values
-from real_hardware import RealHardware, installed, real_hardware
+from driven import ARM, Driven, robot_values
+from real_hardware import (
+    BROADCASTER,
+    RealHardware,
+    installed,
+    real_hardware,
+    trajectory_controller,
+)
 from stage import Stage, stage
 from vla_ros_msgs.msg import BridgeStatus, Commanded
 
@@ -23,7 +29,6 @@ pytestmark = [
     pytest.mark.skipif(not installed(*NEEDED), reason=f"{', '.join(NEEDED)} are not installed"),
 ]
 
-ARM = ["joint1", "joint2"]
 JOINTS = {
     "joint1": "position",
     "joint2": "position",
@@ -31,34 +36,14 @@ JOINTS = {
     "lift": "velocity",
     "press": "effort",
 }
+FORWARD_CONTROLLER = {"type": "forward_command_controller/ForwardCommandController"}
 CONTROLLERS: dict[str, dict[str, Any]] = {
-    "broadcaster": {"type": "joint_state_broadcaster/JointStateBroadcaster"},
-    "arm_controller": {
-        "type": "joint_trajectory_controller/JointTrajectoryController",
-        "joints": ARM,
-        "command_interfaces": ["position"],
-        "state_interfaces": ["position", "velocity"],
-    },
-    "arm_forward": {
-        "type": "forward_command_controller/ForwardCommandController",
-        "joints": ARM,
-        "interface_name": "position",
-    },
-    "lift_controller": {
-        "type": "forward_command_controller/ForwardCommandController",
-        "joints": ["lift"],
-        "interface_name": "velocity",
-    },
-    "press_controller": {
-        "type": "forward_command_controller/ForwardCommandController",
-        "joints": ["press"],
-        "interface_name": "effort",
-    },
-    "finger_forward": {
-        "type": "forward_command_controller/ForwardCommandController",
-        "joints": ["finger"],
-        "interface_name": "position",
-    },
+    "broadcaster": BROADCASTER,
+    "arm_controller": trajectory_controller(ARM),
+    "arm_forward": FORWARD_CONTROLLER | {"joints": ARM, "interface_name": "position"},
+    "lift_controller": FORWARD_CONTROLLER | {"joints": ["lift"], "interface_name": "velocity"},
+    "press_controller": FORWARD_CONTROLLER | {"joints": ["press"], "interface_name": "effort"},
+    "finger_forward": FORWARD_CONTROLLER | {"joints": ["finger"], "interface_name": "position"},
     "parallel": {
         "type": "parallel_gripper_action_controller/GripperActionController",
         "joint": "finger",

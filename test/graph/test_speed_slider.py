@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driven import ARM, LIMITS, Driven
-from real_hardware import installed, real_hardware
+from driven import ARM, LIMITS, Driven, patient_values
+from real_hardware import BROADCASTER, installed, real_hardware, trajectory_controller
 from sensor_msgs.msg import JointState
 from stage import Stage, stage
 from std_msgs.msg import Float64
@@ -28,14 +28,8 @@ NEEDED = ("controller_manager", "joint_trajectory_controller", "control_msgs")
 TOPIC = "/arm_controller/joint_trajectory"
 SPEED = 0.4
 CONTROLLERS: dict[str, dict[str, Any]] = {
-    "broadcaster": {"type": "joint_state_broadcaster/JointStateBroadcaster"},
-    "arm_controller": {
-        "type": "joint_trajectory_controller/JointTrajectoryController",
-        "joints": ARM,
-        "command_interfaces": ["position"],
-        "state_interfaces": ["position", "velocity"],
-        "state_publish_rate": 100.0,
-    },
+    "broadcaster": BROADCASTER,
+    "arm_controller": trajectory_controller(ARM) | {"state_publish_rate": 100.0},
 }
 Slide = Callable[[float], None]
 
@@ -47,27 +41,15 @@ def steady(action: np.ndarray) -> np.ndarray:
 
 
 def values(speed_scaling: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": "slow",
-        "base_frame": "base",
-        "anchor": "state",
-        "state": {
-            "topic": "/joint_states",
-            "joints": ARM,
-            "tolerance_s": 0.05,
-            "on_loss": "stop",
-        },
-        "action": [{"name": "arm", "kind": "position", "names": ARM, "output": "arm"}],
-        "outputs": [
-            {"name": "arm", "joints": ARM, "controller": "joint_trajectory", "topic": TOPIC}
-        ],
-        "limits": dict.fromkeys(ARM, LIMITS),
-        "speed_scaling": speed_scaling | {"max_age_s": 2.0},
-        "rates": {"lookahead_s": 0.5},
-        "max_first_step": 0.5,
-        "max_tracking_error": 0.1,
-        "watchdogs": {"joint_state_max_age_s": 5.0, "plan_max_age_s": 6.0},
-    }
+    return patient_values(
+        "slow",
+        ARM,
+        action=[{"name": "arm", "kind": "position", "names": ARM, "output": "arm"}],
+        outputs=[{"name": "arm", "joints": ARM, "controller": "joint_trajectory", "topic": TOPIC}],
+        limits=dict.fromkeys(ARM, LIMITS),
+        speed_scaling=speed_scaling | {"max_age_s": 2.0},
+        max_tracking_error=0.1,
+    )
 
 
 @contextmanager

@@ -117,22 +117,9 @@ STOPS = (
         reason=BridgeStatus.JOINT_STATE_LOST,
         words="no joint state for",
     ),
-    Stop(
-        provoke=jam,
-        heal=show_joints,
-        reason=BridgeStatus.TRACKING_ERROR,
-        words="joint1 is",
-    ),
-    Stop(
-        provoke=leave_the_box,
-        reason=BridgeStatus.WORKSPACE,
-        words="'hand' would",
-    ),
-    Stop(
-        provoke=send_what_no_limits_allow,
-        reason=BridgeStatus.BAD_PLAN,
-        words="joint1",
-    ),
+    Stop(provoke=jam, heal=show_joints, reason=BridgeStatus.TRACKING_ERROR, words="joint1 is"),
+    Stop(provoke=leave_the_box, reason=BridgeStatus.WORKSPACE, words="'hand' would"),
+    Stop(provoke=send_what_no_limits_allow, reason=BridgeStatus.BAD_PLAN, words="joint1"),
     Stop(provoke=press, heal=release, reason=BridgeStatus.ESTOP, words="release it"),
     Stop(
         provoke=freeze_the_bridge,
@@ -140,22 +127,16 @@ STOPS = (
         words="the bridge did not run for",
     ),
     Stop(
-        provoke=lose_the_clock,
-        heal=find_the_clock,
-        reason=BridgeStatus.CLOCK_LOST,
-        words="/clock",
+        provoke=lose_the_clock, heal=find_the_clock, reason=BridgeStatus.CLOCK_LOST, words="/clock"
     ),
-    Stop(
-        provoke=set_the_clock_ahead,
-        heal=set_the_clock_right,
-        reason=BridgeStatus.CLOCK_JUMP,
-        words="at once",
-    ),
-    Stop(
-        provoke=set_the_clock_back,
-        heal=set_the_clock_right,
-        reason=BridgeStatus.CLOCK_JUMP,
-        words="at once",
+    *(
+        Stop(
+            provoke=jump,
+            heal=set_the_clock_right,
+            reason=BridgeStatus.CLOCK_JUMP,
+            words="at once",
+        )
+        for jump in (set_the_clock_ahead, set_the_clock_back)
     ),
     Stop(provoke=call_stop, reason=BridgeStatus.OPERATOR, words="~/stop"),
 )
