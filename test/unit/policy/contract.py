@@ -1,4 +1,4 @@
-"""What every policy must keep, whichever it is. Subclass and provide `policy` and `request`."""
+"""What every policy must keep, whichever it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
@@ -15,21 +14,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
 from serving import Serving
 
 from vla_ros.policy.device import MovablePolicy
-from vla_ros.policy.protocol import Guidance, Policy, PolicyRequest
+from vla_ros.policy.protocol import Guidance
 from vla_ros.policy.remote import ServedPolicy
 from vla_ros.policy.serve.batching import BatchPolicy
 
 
 class PolicyContract:
     """Subclass it as ``class TestX(PolicyContract)`` with fixtures ``policy`` and ``request_``."""
-
-    @pytest.fixture
-    def policy(self) -> Policy:
-        raise NotImplementedError
-
-    @pytest.fixture
-    def request_(self, policy: Policy) -> PolicyRequest:
-        raise NotImplementedError
 
     def test_the_spec_is_complete(self, policy):
         spec = policy.spec

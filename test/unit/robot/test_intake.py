@@ -8,24 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arm_states import CONTRACT, LOSS, MS, robot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vla_ros.robot.command.intake import push
-from vla_ros.robot.load import load_robot
 from vla_ros.robot.senses.observer import Observer
 from vla_ros.robot.spec.robot import RobotSpec
-from vla_ros.spaces import Observation, TimeContract
+from vla_ros.spaces import Observation
 from vla_ros.spaces.raw_images import Encoding
 from vla_ros.spaces.rotations import from_matrix, matrix_from, quaternion_from_axis_angle
 
-MS = 1_000_000
-BASE = load_robot("sim_arm")
-CONTRACT = TimeContract(
-    image_latency_ns={}, state_at="capture", action_offset_ns=0, dt_ns=50 * MS,
-    interpolation="linear",
-)  # fmt: skip
-LOSS = {"tolerance_s": 0.05, "on_loss": "skip"}
 HEADER = SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=100 * MS))
 ANGLES = st.floats(-3.1, 3.1)
 
@@ -40,10 +33,7 @@ def turned(q: Any) -> Any:
 
 def state_after(source: dict[str, Any], message: Any) -> dict[str, float]:
     """The state by the names of its elements."""
-    values = BASE.model_dump() | {"cameras": (), "anchor": "state", "poses": {}}
-    sources = [{**source, "name": "x", "topic": "/x", **LOSS}]
-    values["state"] = {"topic": "/j", "joints": ["joint1"], "sources": sources, **LOSS}
-    spec = RobotSpec.model_validate(values)
+    spec = robot(joints=["joint1"], sources=[{**source, "name": "x", "topic": "/x", **LOSS}])
     observer = Observer(spec, CONTRACT)
     joints = SimpleNamespace(header=HEADER, name=["joint1"], position=[0.25], velocity=[])
     for one, said in zip((spec.state, *spec.state.sources), (joints, message), strict=True):
@@ -134,10 +124,8 @@ def test_a_picture_is_what_its_bytes_say_in_every_encoding_and_order_of_bytes(
     depth = {"depth_range_m": (0.5, 2.0)} if seen is None else {}
     size = {"raw_height": 4, "raw_width": 6, "height": 4, "width": 6}
     camera = {"key": "eye", "topic": "/eye", "frame_id": "eye", "rate_hz": 30, **size, **LOSS}
-    values = BASE.model_dump() | {"anchor": "eye", "poses": {}}
-    values["cameras"] = [{**camera, "encoding": encoding, **depth}]
-    values["state"] = {"topic": "/j", "joints": ["joint1"], **LOSS}
-    spec = RobotSpec.model_validate(values)
+    values = {"anchor": "eye", "cameras": [{**camera, "encoding": encoding, **depth}]}
+    spec = RobotSpec.model_validate(robot(joints=["joint1"]).model_dump() | values)
     observer = Observer(spec, replace(CONTRACT, image_latency_ns={"eye": 0}))
     observer.push_joints(100 * MS, {"joint1": 0.25}, 100 * MS)
     picture = SimpleNamespace(

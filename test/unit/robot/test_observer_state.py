@@ -7,32 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arm_states import BASE, CONTRACT, LOSS, MS, robot
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vla_ros.robot.command.joints import JointReader, JointsOfAllTopics
-from vla_ros.robot.load import load_robot
 from vla_ros.robot.senses.observer import Observer
-from vla_ros.robot.spec.robot import RobotSpec
-from vla_ros.spaces import Observation, TimeContract
+from vla_ros.spaces import Observation
 from vla_ros.spaces.rotations import from_matrix, matrix_from, quaternion_from_axis_angle
 from vla_ros.sync import Refusal
-
-MS = 1_000_000
-BASE = load_robot("sim_arm")
-CONTRACT = TimeContract(
-    image_latency_ns={}, state_at="capture", action_offset_ns=0, dt_ns=50 * MS,
-    interpolation="linear",
-)  # fmt: skip
-LOSS = {"tolerance_s": 0.05, "on_loss": "skip"}
-
-
-def robot(**state: Any) -> RobotSpec:
-    """A robot without cameras; its limits know the arm."""
-    values = BASE.model_dump()
-    values["cameras"], values["anchor"], values["poses"] = (), "state", {}
-    values["state"] = {"topic": "/joint_states", **LOSS, **state}
-    return RobotSpec.model_validate(values)
 
 
 def state_at(observer: Observer, t_ms: int) -> np.ndarray:

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arm_states import BASE, CONTRACT, LOSS, MS, robot
 
 from vla_ros.robot.command.intake import message_type, push, stamp_of, topics
-from vla_ros.robot.load import load_robot
 from vla_ros.robot.poses.kinematics import Kinematics
 from vla_ros.robot.senses.observer import Observer
 from vla_ros.robot.senses.transforms import Transform, TransformChain
 from vla_ros.robot.spec.robot import RobotSpec
 from vla_ros.sim.kinematics import UPPER
-from vla_ros.spaces import Observation, TimeContract
+from vla_ros.spaces import Observation
 from vla_ros.spaces.rotations import (
     RotationError,
     matrix_from,
@@ -25,15 +25,9 @@ from vla_ros.spaces.rotations import (
     quaternion_from_matrix,
 )
 
-MS = 1_000_000
-BASE = load_robot("sim_arm")
 ARM = [f"joint{i}" for i in range(1, 7)]
 LINKS = ["base_link", "link1", "link2", "link3", "link4", "link5", "hand"]
 SKELETON = Kinematics(BASE.urdf_text, ARM, "base_link")
-CONTRACT = TimeContract(
-    image_latency_ns={}, state_at="capture", action_offset_ns=0, dt_ns=50 * MS,
-    interpolation="linear",
-)  # fmt: skip
 
 
 def message(edges: list[Transform]) -> Any:
@@ -75,23 +69,15 @@ def edge(q: np.ndarray, parent: str, child: str, stamp_ns: int) -> Transform:
     )
 
 
-def robot() -> RobotSpec:
+def seen_arm() -> RobotSpec:
     """Its hand's pose from transforms, and computed from its joints."""
-    loss = {"tolerance_s": 0.05, "on_loss": "skip"}
-    values = BASE.model_dump()
-    values["poses"], values["anchor"], values["cameras"] = {}, "state", ()
-    values["state"] = {
-        "topic": "/joint_states",
-        "joints": ARM,
-        "sources": [{"kind": "tf", "name": "seen", "frame": "base_link", "link": "tcp", **loss}],
-        "poses": [{"name": "computed", "link": "tcp"}],
-        **loss,
-    }
-    return RobotSpec.model_validate(values).with_urdf(BASE.urdf_text)
+    seen = {"kind": "tf", "name": "seen", "frame": "base_link", "link": "tcp", **LOSS}
+    computed = {"name": "computed", "link": "tcp"}
+    return robot(joints=ARM, sources=[seen], poses=[computed]).with_urdf(BASE.urdf_text)
 
 
 def test_the_pose_from_transforms_is_the_one_from_the_joints_at_every_instant() -> None:
-    spec = robot()
+    spec = seen_arm()
     source, observer = spec.state.sources[0], Observer(spec, CONTRACT)
     assert message_type(source) == "tf2_msgs/msg/TFMessage"
     assert topics(source) == ("/tf", "/tf_static")
@@ -172,7 +158,7 @@ def test_a_gap_is_not_bridged() -> None:
 
 
 def test_a_transform_that_is_none_is_refused_and_counted() -> None:
-    spec = robot()
+    spec = seen_arm()
     observer = Observer(spec, CONTRACT)
     empty = Transform(parent="base_link", child="tcp", stamp_ns=10 * MS, pose=np.zeros(7))
     refusal = push(observer, spec.state.sources[0], message([empty]), 10 * MS)
