@@ -31,8 +31,9 @@ INPUTS = (
     "action_norm",
 )
 OUTPUTS = ("prefix_k.", "prefix_v.", "prefix_pad", "velocity.", "sampled_chunk", "loss_elements")
-OUTPUTS += ("postprocessed_chunk",)
+OUTPUTS += ("postprocessed_chunk", "image_tokens.", "euler_trajectory")
 RTC = ("prev_chunk", "weights.", "peer_chunk.", "vjp_chunk.", "max_guidance")
+RTC += ("peer_guided_velocity.", "vjp_velocity_first.")
 
 
 def gemma(sizes: dict) -> dict:

@@ -17,9 +17,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vla_ros.chunks.rtc import Jacobian
 from vla_ros.policy.flow_policy import FlowPolicy
 from vla_ros.policy.load import load_policy
-from vla_ros.policy.models.flow import FlowGuidance, interpolate, target_velocity
+from vla_ros.policy.models.flow import (
+    FlowGuidance,
+    Velocity,
+    euler_sample,
+    interpolate,
+    target_velocity,
+)
 from vla_ros.policy.models.gated import CrossAttention
 from vla_ros.policy.models.prefix_expert import Prefix, PrefixExpert, PrefixInputs
 from vla_ros.policy.processors.letterbox import Letterbox
@@ -101,6 +108,15 @@ def test_every_layer_s_prefix_keys_and_values_are_the_authors(name):
             close(our_part[:, :, :count] * valid, their_part * valid, 2e-5)
 
 
+@pytest.mark.parametrize("camera", [0, 1, 2])
+@pytest.mark.parametrize("name", MODELS)
+def test_what_an_image_amounts_to_is_the_authors(name, camera):
+    g = golden(name)
+    with torch.no_grad():
+        ours = g.network.image_tokens(g.inputs.images[:, camera : camera + 1])
+    close(ours, g.vectors[f"image_tokens.{camera}"], 2e-5)
+
+
 @pytest.mark.parametrize("time", ["1.0", "0.7", "0.3", "0.1"])
 @pytest.mark.parametrize("name", MODELS)
 def test_the_velocity_is_the_authors(name, time):
@@ -117,6 +133,24 @@ def test_a_sampled_chunk_is_the_authors(name, steps):
     with torch.no_grad():
         ours = g.network.sample(g.prefix, g.vectors["noise"], g.network.schedule(steps))
     close(ours, g.vectors[f"sampled_chunk.steps{steps}"], 1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_step_from_noise_to_a_chunk_is_the_authors(name):
+    g = golden(name)
+    field, path = field_of(g), []
+
+    def followed(x: Tensor, time: float) -> Tensor:
+        path.append(x)
+        return field(x, time)
+
+    with torch.no_grad():
+        path.append(euler_sample(followed, g.vectors["noise"], num_steps=10))
+    close(torch.stack(path), g.vectors["euler_trajectory.steps10"], 1e-4)
+
+
+def field_of(g: Golden) -> Velocity:
+    return lambda x, time: g.network.velocity(g.prefix, x, torch.full(x.shape[:2], time))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -152,16 +186,41 @@ def assert_loss(g: Golden, prefix: Prefix, theirs: Tensor) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_guidance_gives_the_authors_chunk(name, weights, jacobian):
     g = golden(name)
+    guidance = guidance_of(g, weights, jacobian)
+    with torch.no_grad():
+        ours = g.network.sample(g.prefix, g.vectors["noise"], g.network.schedule(10), guidance)
+    close(ours, g.vectors[f"{'vjp' if jacobian == 'full' else 'peer'}_chunk.{weights}"], 2e-4)
+
+
+def guidance_of(g: Golden, weights: str, jacobian: Jacobian) -> FlowGuidance:
     left = g.vectors["prev_chunk_left_over"]
-    guidance = FlowGuidance(
+    return FlowGuidance(
         target=torch.nn.functional.pad(left, (0, 0, 0, 10 - left.shape[1])),
         weights=g.vectors[f"weights.{weights}"],
         max_weight=float(g.vectors["max_guidance_weight"]),
         jacobian=jacobian,
     )
+
+
+@pytest.mark.parametrize("time", ["0.9", "0.5", "0.1"])
+@pytest.mark.parametrize("weights", SCHEDULES)
+@pytest.mark.parametrize("name", ["pi0", "pi05"])
+def test_guidance_bends_the_velocity_as_the_authors_does(name, weights, time):
+    g = golden(name)
+    guided = guidance_of(g, weights, "none").steer(field_of(g))
     with torch.no_grad():
-        ours = g.network.sample(g.prefix, g.vectors["noise"], g.network.schedule(10), guidance)
-    close(ours, g.vectors[f"{'vjp' if jacobian == 'full' else 'peer'}_chunk.{weights}"], 2e-4)
+        ours = guided(g.vectors["noise"], float(time))
+    close(ours, g.vectors[f"peer_guided_velocity.{weights}.t{time}"], 2e-4)
+
+
+@pytest.mark.parametrize("weights", SCHEDULES)
+@pytest.mark.parametrize("name", ["pi0", "pi05"])
+def test_guidance_through_the_jacobian_bends_the_first_velocity_as_the_authors_does(name, weights):
+    g = golden(name)
+    guided = guidance_of(g, weights, "full").steer(field_of(g))
+    with torch.no_grad():
+        ours = guided(g.vectors["noise"], 1.0)
+    close(ours, g.vectors[f"vjp_velocity_first.{weights}"], 2e-4)
 
 
 @pytest.mark.parametrize("name", MODELS)

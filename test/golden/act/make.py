@@ -4,11 +4,13 @@
 
 REFERENCE holds a checkpoint of LeRobot 0.4.4's ACTPolicy, ``inputs.safetensors`` and
 ``outputs.safetensors`` with what that code answered. Kept are its answers, the transformer's
-weights and the backbone's feature maps; the backbone's weights, nine tenths of the file, are not.
+weights, its configuration and statistics of actions, and the backbone's feature maps; the
+backbone's weights, nine tenths of the file, are not.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -61,12 +63,20 @@ def main(reference: Path) -> None:
         "noise": noise,
         "stream": inputs["ensemble_stream"],
         "chunk": outputs["predict_action_chunk"],
+        "robot": outputs["postprocessed_chunk"],
         "loss": outputs["loss"],
         "l1": outputs["l1_loss"],
         "kl": outputs["kld_loss"],
     }
     kept |= {name: tensor for name, tensor in outputs.items() if name.startswith("ensembled.")}
+    kept |= {
+        f"statistics.{name}": torch.from_numpy(values.copy())
+        for name, values in folder.statistics.items()
+        if name.startswith(f"{ACTION}.")
+    }
     save_file(kept, Path(__file__).with_name("golden.safetensors"))
+    config = "config.json"
+    shutil.copyfile(reference / "checkpoint" / config, Path(__file__).with_name(config))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
     python test/golden/diffusion/make.py REFERENCE
 
 REFERENCE holds a checkpoint of LeRobot 0.4.4's DiffusionPolicy, ``inputs.safetensors`` and
-``outputs.safetensors`` with what that code answered. Kept are its answers and the U-Net's weights;
-those of the image encoder, most of the file, are not.
+``outputs.safetensors`` with what that code answered. Kept are its answers, its configuration and
+statistics of actions, and the U-Net's weights; those of the image encoder, most of the file, are
+not.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -64,6 +66,8 @@ def main(reference: Path) -> None:
         "draws": inputs["ddpm_step_noise"],
         "answer_at_5": outputs["unet.t5"],
         "sample": outputs["sampled_horizon"],
+        "rows": outputs["predict_action_chunk"],
+        "robot": outputs["postprocessed_chunk"],
         "kept": outputs["alphas_cumprod"],
         "actions": actions,
         "loss_noise": inputs["loss_eps"],
@@ -71,7 +75,14 @@ def main(reference: Path) -> None:
         "noisy": outputs["noisy_action"],
         "loss": outputs["loss"],
     }
+    kept |= {
+        f"statistics.{name}": torch.from_numpy(values.copy())
+        for name, values in folder.statistics.items()
+        if name.startswith(f"{ACTION}.")
+    }
     save_file(kept, Path(__file__).with_name("golden.safetensors"))
+    config = "config.json"
+    shutil.copyfile(reference / "checkpoint" / config, Path(__file__).with_name(config))
 
 
 if __name__ == "__main__":

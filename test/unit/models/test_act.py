@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lerobot_golden import golden_folder
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vla_ros.chunks import BlendWeights, Plan, blend, standing
+from vla_ros.policy.checkpoints.lerobot_folder import ACTION
 from vla_ros.policy.models.act import Act, act_loss
 from vla_ros.policy.models.act_layers import ActSizes
 from vla_ros.spaces import VectorSpace
@@ -64,6 +66,12 @@ def test_a_chunk_is_lerobots(model: Act, golden: dict[str, Tensor]) -> None:
     with torch.inference_mode():
         chunk = model(IMAGES, golden["state"])
     torch.testing.assert_close(chunk, golden["chunk"], atol=1e-4, rtol=0)
+
+
+def test_actions_in_the_robots_units_are_lerobots(golden: dict[str, Tensor]) -> None:
+    normaliser = golden_folder(GOLDEN.parent, golden).normaliser(ACTION)
+    actions = normaliser.invert(golden["chunk"].numpy())
+    np.testing.assert_allclose(actions, golden["robot"].numpy(), atol=1e-5)
 
 
 def test_the_loss_is_lerobots(model: Act, golden: dict[str, Tensor]) -> None:

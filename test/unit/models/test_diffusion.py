@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from lerobot_golden import golden_folder
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vla_ros.policy.checkpoints.lerobot_folder import ACTION
+from vla_ros.policy.families.diffusion import read_sampling
 from vla_ros.policy.models.diffusion import diffusion_loss
 from vla_ros.policy.models.diffusion_noise import NoiseSchedule, kept_share, squared_cosine
 from vla_ros.policy.models.diffusion_unet import Unet, UnetSizes
@@ -69,6 +72,16 @@ def test_a_sample_with_the_same_draws_is_lerobots(unet: Unet, golden: dict[str, 
         )
     torch.testing.assert_close(sample, golden["sample"], atol=1e-4, rtol=0)
     assert next(draws, None) is None
+
+
+def test_the_rows_answered_and_their_units_are_lerobots(golden: dict[str, Tensor]) -> None:
+    folder = golden_folder(GOLDEN.parent, golden)
+    sampling = read_sampling(folder)
+    assert (sampling.sampler, sampling.steps) == ("DDPM", 20)
+    rows = golden["sample"][:, sampling.rows]
+    torch.testing.assert_close(rows, golden["rows"], atol=0, rtol=0)
+    robot = torch.from_numpy(folder.normaliser(ACTION).invert(rows.numpy()))
+    torch.testing.assert_close(robot, golden["robot"], atol=1e-5, rtol=0)
 
 
 def test_the_training_loss_is_lerobots(unet: Unet, golden: dict[str, Tensor]) -> None:
