@@ -1,4 +1,4 @@
-"""What a request may hold: keys of the client's own, observations before, an instant."""
+"""What a request may hold: keys of its own, observations before, an instant, guidance; no junk."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ from websockets.sync.client import connect
 sys.path.insert(0, str(Path(__file__).parents[1] / "remote"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from openpi_server import to_wire
+from openpi_server import from_wire, to_wire
 from serving import SPEC, Serving, Small, raw_message, request_with
 
+from vla_ros.policy.protocol import Guidance
 from vla_ros.policy.remote import ServedPolicy
 from vla_ros.policy.remote.load import load_keys
 from vla_ros.policy.remote.mapping import MappingError
 from vla_ros.policy.remote.openpi import OpenpiClient
 from vla_ros.policy.serve import PolicyServer, ServeConfig
 
+GUIDANCE = {
+    "actions": np.arange(6.0).reshape(3, 2),
+    "weights": np.array([1.0, 0.5, 0.0]),
+    "max_weight": 4.0,
+    "jacobian": "full",
+}
 KEYS = """
 images: {front: observation/image, wrist: images.cam_wrist}
 state: {observation/gripper: [joint2], observation/joints: [joint1]}
@@ -117,3 +124,69 @@ def test_keys_of_another_policy_are_refused_before_anybody_connects(keys):
     keys.write_text(KEYS.replace("joint1", "elbow"))
     with pytest.raises(MappingError, match="'elbow'"):
         PolicyServer(Small(), ServeConfig(keys=keys))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"state": np.zeros(3)},
+            r"state: got float64 \(3,\), expected .* of shape \(2,\)",
+        ),
+        ({"state": np.array([0.0, np.nan])}, "joint2 is not finite"),
+        ({"state": [0.0, 0.0]}, "state: got list"),
+        ({"images": {"front": np.zeros((4, 6, 3), np.uint8)}}, r"expected the cameras"),
+        ({"images": {k: np.zeros((8, 8, 3), np.uint8) for k in SPEC.camera_keys}}, r"\(8, 8, 3\)"),
+        ({"images": {k: np.zeros((4, 6, 3)) for k in SPEC.camera_keys}}, "float64"),
+        ({"prompt": " "}, "prompt"),
+        ({"seed": -1}, "seed"),
+        ({"seed": "5"}, "seed"),
+        ({"sead": 5}, "unknown keys sead"),
+        ({"guidance": {"actions": np.zeros((2, 2)), "weights": np.zeros(3)}}, "guidance"),
+        ({"guidance": {**GUIDANCE, "weights": np.array([1.0, np.inf, 0.0])}}, "not finite"),
+        ({"guidance": {**GUIDANCE, "jacobian": "half"}}, "half"),
+    ],
+)
+def test_a_request_that_does_not_fit_is_refused_in_words_and_the_next_is_answered(changes, text):
+    policy = Small()
+    with Serving(policy) as server, connect(server.uri, compression=None) as link:
+        link.recv()
+        link.send(msgpack.packb(raw_message(**changes), default=to_wire))
+        assert re.search(text, link.recv())
+        link.send(msgpack.packb(raw_message(), default=to_wire))
+        assert "actions" in msgpack.unpackb(link.recv(), object_hook=from_wire)
+    assert len(policy.seen) == 1
+
+
+@pytest.mark.parametrize("junk", [b"\xc1garbage", b"", msgpack.packb([1, 2]), "text"])
+def test_garbage_is_refused_and_the_connection_lives(junk):
+    with Serving(Small()) as server, connect(server.uri, compression=None) as link:
+        link.recv()
+        link.send(junk)
+        assert isinstance(link.recv(), str)
+        link.send(msgpack.packb(raw_message(), default=to_wire))
+        assert "actions" in msgpack.unpackb(link.recv(), object_hook=from_wire)
+
+
+def test_guidance_for_real_time_chunking_reaches_the_policy():
+    policy = Small()
+    with Serving(policy) as server:
+        client = ServedPolicy(server.uri)
+        client.infer(replace(request_with(), guidance=Guidance(**GUIDANCE)))
+        client.close()
+    seen = policy.seen[0].guidance
+    np.testing.assert_array_equal(seen.actions, GUIDANCE["actions"])
+    np.testing.assert_array_equal(seen.weights, GUIDANCE["weights"])
+    assert (seen.max_weight, seen.jacobian) == (4.0, "full")
+
+
+def test_images_with_the_channels_first_are_understood():
+    policy = Small()
+    request = request_with()
+    flipped = {key: np.moveaxis(i, -1, 0).copy() for key, i in request.observation.images.items()}
+    with Serving(policy) as server, connect(server.uri, compression=None) as link:
+        link.recv()
+        link.send(msgpack.packb(raw_message(images=flipped), default=to_wire))
+        link.recv()
+    for key, image in request.observation.images.items():
+        np.testing.assert_array_equal(policy.seen[0].observation.images[key], image)
