@@ -163,8 +163,16 @@ class Serving:
             return
 
 
+class Telling(Small):
+    """Prints the prompt of every request that it gets."""
+
+    def infer(self, request: PolicyRequest) -> np.ndarray:
+        print(request.prompt, flush=True)
+        return super().infer(request)
+
+
 if __name__ == "__main__":
-    with Serving(Small(), port=int(sys.argv[1]) if sys.argv[1:] else 0) as server:
+    with Serving(Telling(), port=int(sys.argv[1]) if sys.argv[1:] else 0) as server:
         print(server.port, flush=True)
         threading.Event().wait()
 

@@ -30,22 +30,23 @@ SLACK_S = 3.0
 
 
 @pytest.fixture(scope="module")
-def server_port() -> Iterator[int]:
+def server() -> Iterator[subprocess.Popen]:
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).parent / "serving.py")],
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        yield int(process.stdout.readline())
+        process.port = int(process.stdout.readline())
+        yield process
     finally:
         process.kill()
         process.wait()
 
 
 @pytest.fixture
-def proxy(server_port) -> Iterator[ChaosProxy]:
-    with ChaosProxy(("127.0.0.1", server_port)) as proxy:
+def proxy(server) -> Iterator[ChaosProxy]:
+    with ChaosProxy(("127.0.0.1", server.port)) as proxy:
         yield proxy
 
 
@@ -68,6 +69,17 @@ def fails_in_time(client: ServedPolicy, text: str) -> None:
 def works_again(client: ServedPolicy) -> None:
     client._infer_s = 30.0
     np.testing.assert_array_equal(client.infer(request_with()), Small().infer(request_with()))
+
+
+def seen_by_policy(server: subprocess.Popen, until: str) -> list[str]:
+    """Prompts that the server's policy got since it was last asked here, in its own process.
+
+    A client without a proxy asks for ``until``, which ends the list.
+    """
+    direct = ServedPolicy(f"ws://127.0.0.1:{server.port}", connect_s=30.0, infer_s=30.0)
+    direct.infer(request_with(prompt=until))
+    direct.close()
+    return list(iter(lambda: server.stdout.readline().rstrip("\n"), until))
 
 
 def test_a_slow_link_is_slow_and_right(proxy, client):
@@ -108,18 +120,26 @@ def test_garbage_from_the_network_is_an_error(proxy, client):
 
 
 @pytest.mark.parametrize("after", [0, 1, 7, 60])
-def test_an_answer_cut_in_the_middle_is_asked_for_again_or_is_an_error(proxy, client, after):
+def test_an_answer_cut_in_the_middle_is_asked_for_again_or_is_an_error(
+    server, proxy, client, after
+):
+    seen_by_policy(server, "begin")
     proxy.cut_down = after
     fails_in_time(client, "closed the connection|no policy server|did not answer")
+    assert set(seen_by_policy(server, "end")) == {"lost"}
     proxy.calm()
     works_again(client)
 
 
-def test_a_request_cut_in_the_middle_never_reaches_the_policy_in_part(proxy, client):
-    proxy.cut_up = 100
+@pytest.mark.parametrize("after", [0, 1, 100, 200])
+def test_a_request_cut_in_the_middle_never_reaches_the_policy_in_part(server, proxy, client, after):
+    seen_by_policy(server, "begin")
+    proxy.cut_up = after
     fails_in_time(client, "closed the connection|no policy server|did not answer")
+    assert seen_by_policy(server, "after the cut") == []
     proxy.calm()
     works_again(client)
+    assert seen_by_policy(server, "end") == ["go"]
 
 
 def test_a_peer_that_reads_nothing_does_not_hold_the_sender(proxy, client):
