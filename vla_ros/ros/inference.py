@@ -56,7 +56,8 @@ class InferenceThread:
 
         Args:
             now_ns: ROS time, in [ns].
-            latency_ns: It is never due sooner than this after its start, in [ns].
+            latency_ns: It is never due sooner than this after its start, in [ns]; at once where
+                time went back to before it.
             block: Wait for the answer once it is due.
 
         Returns:
@@ -65,7 +66,8 @@ class InferenceThread:
         if self._work is None:
             return None
         job, answer = self._work
-        if now_ns < job.inference_start_ns + latency_ns or not (block or answer.done()):
+        too_soon = 0 <= now_ns - job.inference_start_ns < latency_ns
+        if too_soon or not (block or answer.done()):
             return None
         self._work = None
         return job, answer
