@@ -39,6 +39,13 @@ def test_a_continuous_gripper_moves_no_faster_than_its_rate() -> None:
     assert told(shaping, [0.0, 1.0, 1.0, 0.9, 0.9]) == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
 
 
+@pytest.mark.parametrize("kind", ["binary", "gripper"])
+def test_a_clock_that_goes_back_holds_a_gripper_no_longer_than_ever(kind) -> None:
+    shaping = GripperShaping(GripperSpec(min_hold_s=0.25, max_rate=2.0), kind)
+    shaping.jump(1.0, 420_000 * MS)
+    assert told(shaping, [0.0] * 7)[-1] == 0.0
+
+
 def test_a_named_pose_is_taken_at_once() -> None:
     shaping = GripperShaping(GripperSpec(min_hold_s=9.0, max_rate=0.1), "binary")
     shaping(1.0, 0)

@@ -264,6 +264,18 @@ def test_control_hears_every_joint_of_every_topic_in_si_and_only_when_all_are_ne
     )  # fmt: skip
 
 
+def test_control_hears_nothing_of_before_when_time_went_back() -> None:
+    source = {"kind": "joints", "name": "b", "topic": "/b", "joints": ["joint2"], **LOSS}
+    spec = robot(joints=["joint1"], sources=[source])
+    a, b = spec.state.joint_sources
+    joints = JointsOfAllTopics(spec.state)
+    joints.heard(a, 400, {"joint1": 0.5})
+    assert joints.heard(b, 400, {"joint2": 0.5}) is not None
+    assert joints.heard(a, 10, {"joint1": 0.1}) is None, "joint2 is as it was before"
+    assert joints.heard(a, 20, {"joint1": 0.1}) is None, "however long it is silent"
+    assert joints.heard(b, 20, {"joint2": 0.2}) == (20, {"joint1": 0.1, "joint2": 0.2})
+
+
 def test_control_hears_one_topic_as_it_comes_repeated_stamps_included() -> None:
     joints = JointsOfAllTopics(robot(joints=["joint1"]).state)
     source = robot(joints=["joint1"]).state

@@ -166,6 +166,8 @@ class JointsOfAllTopics:
         for name, rule in source.derived.items():
             if rule.joint in positions:
                 values[name] = rule.scale * positions[rule.joint] + rule.offset
+        if stamp_ns < self._heard.get(source.topic, (0, {}))[0]:
+            self._heard.clear()  # time went back: what the others said is of before
         self._heard[source.topic] = (stamp_ns, values)
         if len(self._heard) < self._count:
             return None

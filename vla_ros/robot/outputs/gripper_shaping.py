@@ -48,6 +48,8 @@ class GripperShaping:
         """What to tell the gripper now that the policy says ``value``."""
         if self._value is None:
             return self.jump(value, now_ns)
+        if now_ns < self._at_ns:  # time went back: nothing is held until it was
+            self.jump(self._value, now_ns)
         wanted = self._wanted(value, self._value, now_ns)
         if wanted != self._value:
             held = self._changed_ns is not None and now_ns - self._changed_ns < self._spec.hold_ns
