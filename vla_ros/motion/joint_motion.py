@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_ros.motion.clock import jumped
 from vla_ros.motion.curve import Curve
@@ -45,6 +46,8 @@ class JointMotion:
         smoothing_noise_rad: Noise of the plans' rows, in [rad] or [m]; 0 switches smoothing off.
         fade_ns: Duration of the seam fade, in [ns].
         max_stretch: A plan that would have to run slower than this is refused with a stop.
+        streamed: Which joints are sent setpoints one by one though others are sent windows; by
+            default none. Shape (N,).
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class JointMotion:
         smoothing_noise_rad: float = 0.0,
         fade_ns: int = 150_000_000,
         max_stretch: float = 4.0,
+        streamed: NDArray[np.bool_] | None = None,
     ) -> None:
         self.limits = limits
         self._period_ns = int(period_ns)
@@ -71,6 +75,7 @@ class JointMotion:
             max_stretch=max_stretch,
         )
         self._still = np.zeros(limits.size, dtype=np.uint8)
+        self._streamed = np.zeros(limits.size, dtype=bool) if streamed is None else streamed
         self._timeline: Timeline | None = None
         self._now_ns = 0
         self._brake_ns: int | None = None
@@ -294,7 +299,7 @@ class JointMotion:
         line = self._line
         if -self._period_ns <= now_ns - self._now_ns <= 0:
             return
-        jump = jumped(line, self._mover, self._now_ns, now_ns, self._brake_ns)
+        jump = jumped(line, self._mover, self._now_ns, now_ns, self._brake_ns, self._streamed)
         if jump is not None:
             self._restart(jump.state, now_ns, jump.reason)
         self._now_ns = max(now_ns, self._now_ns)

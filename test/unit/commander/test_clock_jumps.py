@@ -25,7 +25,7 @@ def in_motion() -> Controlled:
 def jump(bench: Controlled, by: int) -> None:
     bench.now += by
     bench.apart += by
-    bench.commander.clock_jump(bench.now)
+    bench.commander.clock_jump(bench.now, bench.steady)
 
 
 def assert_comes_to_rest_without_a_step(bench: Controlled) -> None:
@@ -102,7 +102,7 @@ def test_a_jump_while_nothing_moves_needs_no_resume(by: int) -> None:
     bench = Bench()
     epoch = bench.commander.epoch
     bench.now += by
-    bench.commander.clock_jump(bench.now)
+    bench.commander.clock_jump(bench.now, bench.steady)
     bench.ticks(5)
     assert bench.commander.epoch == epoch + 1
     assert bench.commander.stop_reason == "none"
@@ -115,7 +115,7 @@ def test_a_jump_before_a_run_has_its_first_plan_stops_the_run_with_the_reason() 
     bench = Bench()
     bench.start()
     bench.now += AHEAD
-    bench.commander.clock_jump(bench.now)
+    bench.commander.clock_jump(bench.now, bench.steady)
     assert bench.commander.stop_reason == "clock_jump"
     assert bench.commander.run_id is None
 

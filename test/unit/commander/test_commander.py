@@ -244,7 +244,7 @@ def test_a_run_that_does_not_hold_at_its_end_leaves_the_robot_alone():
 def test_a_run_of_another_epoch_is_not_started():
     bench = Bench()
     old = bench.commander.epoch
-    bench.commander.clock_jump(bench.now)
+    bench.commander.clock_jump(bench.now, bench.steady)
     assert bench.commander.run_started(RUN, old).reason == "epoch"
     assert bench.send(epoch=old).reason == "run"
 
@@ -366,7 +366,7 @@ def test_a_clock_jump_drops_the_run_and_never_fast_forwards(jump_ms):
     heard = [window for name, window in bench.windows if name == "arm"][-1].position
     low, high = heard.min(axis=0) - 1e-3, heard.max(axis=0) + 1e-3
     bench.now += jump_ms * MS
-    bench.commander.clock_jump(bench.now)
+    bench.commander.clock_jump(bench.now, bench.steady)
     assert bench.commander.epoch == epoch + 1
     assert bench.commander.run_id is None
     samples = [c.commanded for c in bench.ticks(40)]

@@ -72,12 +72,12 @@ def take_over(rig: Rig) -> None:
 
 def clock_jumps(rig: Rig) -> None:
     rig.now += 5_000 * MS
-    rig.commander.clock_jump(rig.now)
+    rig.commander.clock_jump(rig.now, rig.steady)
 
 
 def clock_goes_back(rig: Rig) -> None:
     rig.now -= 700 * MS
-    rig.commander.clock_jump(rig.now)
+    rig.commander.clock_jump(rig.now, rig.steady)
 
 
 def deactivate(rig: Rig) -> None:

@@ -217,7 +217,7 @@ class Fences(RuleBasedStateMachine):
             self.restart_policy()
         else:
             self.now = max(MS, self.now + jump * MS)
-            self.commander.clock_jump(self.now)
+            self.commander.clock_jump(self.now, self.steady)
             self.runner.clock_jump()
 
     @rule(ticks=st.integers(1, 20))

@@ -261,12 +261,19 @@ class Authority:
         self._helm.take(now_ns)
         return None
 
-    def clock_jump(self, now_ns: int) -> None:
+    def clock_jump(self, now_ns: int, steady_ns: int) -> None:
         """ROS time jumped: forget all instants; nothing is fast-forwarded.
 
         A robot that moves or has a run is stopped until resume; one that rests goes on holding.
+
+        Args:
+            now_ns: ROS time, in [ns].
+            steady_ns: Steady time, in [ns].
         """
         last_ns = self._ticks.last_ns
+        # The last tick on the new time line: what is streamed goes on from there.
+        since_ns = min(self._clock.since_ns(steady_ns), self._spec.rates.control_period_ns)
+        begin_ns = now_ns - since_ns
         if not self._helm.at_rest or self.run_id is not None:
             self._gate.latch(
                 "clock_jump",
@@ -276,10 +283,10 @@ class Authority:
             )
         self._helm.doubt_time(now_ns - last_ns)
         self._gate.raise_epoch()
-        self._drop(now_ns)
+        self._drop(begin_ns)
         self._joints.clear()
         self._ticks.forget()
-        self._helm.clock_jump(now_ns)
+        self._helm.clock_jump(begin_ns)
 
     def _drop(self, now_ns: int) -> None:
         """No run and no go_to any more: brake and hold."""

@@ -212,8 +212,8 @@ class Commander(Authority):
             steady_ns: Steady time, in [ns]; in a lockstep simulation the simulated time.
         """
         self._steady_ns = max(self._steady_ns, steady_ns)
-        self._clock.tick(steady_ns)
         due = self._notice_gap(now_ns)
+        self._clock.tick(steady_ns)
         self._check_watchdogs(now_ns)
         if self._gate.owners.expired(self._steady_ns):
             self.give_back(self._gate.external, now_ns)  # refused until the robot rests
@@ -263,7 +263,7 @@ class Commander(Authority):
     def _notice_gap(self, now_ns: int) -> Due:
         """Stop where the bridge did not run for too long; what makes the robot stand still then."""
         if self._ticks.went_back(now_ns):
-            self.clock_jump(now_ns)
+            self.clock_jump(now_ns, self._steady_ns)
         alarm = self._ticks.tick(now_ns)
         if alarm is None or not self._helm.active or self._execution.at_rest:
             return Due()

@@ -306,9 +306,13 @@ class ClockWatch:
         """ROS time went on."""
         self._last_ns = steady_ns
 
+    def since_ns(self, steady_ns: int) -> int:
+        """Steady time since the last tick, in [ns]; 0 before the first."""
+        return 0 if self._last_ns is None else max(0, steady_ns - self._last_ns)
+
     def alarm(self, steady_ns: int) -> Alarm | None:
         """Why to stop, if there is a reason."""
-        silence_ns = 0 if self._last_ns is None else steady_ns - self._last_ns
+        silence_ns = self.since_ns(steady_ns)
         if silence_ns <= self._max_silence_ns:
             return None
         return (

@@ -89,11 +89,15 @@ class ArmLayout:
         period_ns = spec.rates.control_period_ns
         if self.whole_chunks:
             return ChunkMotion(spec.motion_limits(), period_ns)
+        streamed = np.zeros(len(self.names), dtype=bool)
+        for output, part in self.groups:
+            streamed[part] = not output.takes_windows
         return JointMotion(
             spec.motion_limits(),
             period_ns,
             smoothing_noise_rad=spec.smoothing.noise_rad,
             fade_ns=spec.fade_ns,
+            streamed=streamed,
         )
 
     def windows(
