@@ -62,7 +62,11 @@ def network_of(case: Case) -> tuple[PrefixExpert[Any], dict[str, Part]]:
 def file_shapes(case: Case) -> dict[str, tuple[int, ...]]:
     """Shapes of the file's tensors by name."""
     with torch.device("meta"):
-        network, parts = network_of(case)
+        return shapes_of(*network_of(case))
+
+
+def shapes_of(network: PrefixExpert[Any], parts: Mapping[str, Part]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors that a network's parts come from, by their names in the file."""
     sizes: Any = network.sizes
     narrow = sizes.language.kv_heads * sizes.language.head_size
     shapes: dict[str, tuple[int, ...]] = {}

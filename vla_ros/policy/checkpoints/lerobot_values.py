@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +106,7 @@ def lerobot_values(
     keys = tuple(theirs.get(key, key) for key in folder.cameras)
     spec = PolicySpec(
         name=name,
-        model_id=hashlib.sha256(folder.weights.path.read_bytes()).hexdigest()[:12],
+        model_id=_digest(folder.weights.path)[:12],
         camera_keys=keys,
         image_size=folder.image_size,
         state_names=declaration.names("state_names", declaration.state_names, folder.dim(STATE)),
@@ -123,3 +124,12 @@ def lerobot_values(
         state=folder.normaliser(STATE),
         action=folder.normaliser(ACTION),
     )
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, a megabyte at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

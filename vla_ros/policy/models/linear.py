@@ -21,6 +21,9 @@ _WORTH = 1 << 18
 _PIECE = 1 << 22
 """Weights turned to float32 at a time: 16 MB, which stay in the processor's cache."""
 
+_ROUNDED = 1 << 20
+"""Weights turned to int8 at a time, so that loading needs little memory of its own."""
+
 
 def has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 numbers itself; if not, torch does it slowly."""
@@ -96,8 +99,15 @@ class Int8Linear(WidenedLinear):
 
 def int8_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     """A matrix as int8, and the scale of each row. Shape (O, I) -> (O, I), (O,)."""
-    scale = (weight.abs().amax(dim=1) / 127.0).clamp(min=torch.finfo(torch.float32).tiny)
-    return (weight / scale[:, None]).round().to(torch.int8), scale
+    small = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
+    scale = torch.empty(len(weight), device=weight.device)
+    rows = max(1, _ROUNDED // weight.shape[1])
+    parts = (weight.split(rows), small.split(rows), scale.split(rows))
+    for piece, whole, factor in zip(*parts, strict=True):
+        largest = torch.stack([piece.amax(dim=1), -piece.amin(dim=1)]).amax(dim=0)
+        factor.copy_((largest / 127.0).clamp(min=torch.finfo(torch.float32).tiny))
+        whole.copy_((piece / factor[:, None]).round())
+    return small, scale
 
 
 def use_int8(network: nn.Module, exact: Callable[[str], bool]) -> None:
@@ -117,7 +127,8 @@ def prepare(network: nn.Module) -> None:
     if not torch.backends.mkldnn.is_available():
         return
     widen = not has_bfloat16()
-    for name, child in network.named_children():
+    for name in [name for name, _ in network.named_children()]:
+        child = network.get_submodule(name)  # held until the next one: no two are there twice
         if isinstance(child, nn.Linear):
             if widen and child.weight.dtype == torch.bfloat16:
                 setattr(network, name, WidenedLinear(child))
