@@ -15,8 +15,9 @@ import numpy as np
 
 from benchmarks.harness import Goal, at_most, finish
 from benchmarks.motion import JUMP_AT_S, JUMP_RAD, NEAR_RAD, measure
+from benchmarks.motion_follower import Follower, runner_of
 from benchmarks.motion_loop import Array, Reference, Trace, sines
-from benchmarks.motion_rig import ATTEMPTS, Controller, Follower, Rig, motion_rig, runner_of
+from benchmarks.motion_rig import ATTEMPTS, Controller, Rig, motion_rig
 from vla_ros.chunks import Joining
 from vla_ros.ros.task_client import GraphNotUpError
 

@@ -18,18 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.commanded_curve import off_the_curve
 from benchmarks.harness import arguments, at_most, finish
 from benchmarks.mock_hardware import executable
+from benchmarks.motion_follower import Follower, runner_of
 from benchmarks.motion_loop import sines
-from benchmarks.motion_rig import (
-    LOOKAHEAD_S,
-    Controller,
-    Follower,
-    Rig,
-    motion_rig,
-    off_the_curve,
-    runner_of,
-)
+from benchmarks.motion_rig import Controller, Rig, motion_rig
+from benchmarks.motion_robot import LOOKAHEAD_S
 from vla_ros.cli.processes import dies_with_us
 
 STRETCH_S, LATENCY_S, PERIOD_MS = 20.0, 0.1, 10.0
