@@ -87,10 +87,14 @@ class Mixed(Bench):
 
 
 def assert_nothing_steps(bench: Mixed) -> None:
-    played = np.diff(bench.played) / (UPDATE * 1e-9)
-    streamed = np.diff(bench.streamed, 2) / (TICK * 1e-9) ** 2
-    for joint, accelerations in zip(ARM, (played, streamed), strict=True):
-        assert np.abs(accelerations).max() < 1.1 * bench.spec.limits[joint].acceleration, joint
+    played = np.array(bench.played), UPDATE * 1e-9
+    streamed = np.diff(bench.streamed) / (TICK * 1e-9), TICK * 1e-9
+    for joint, (speeds, step_s) in zip(ARM, (played, streamed), strict=True):
+        limits = bench.spec.limits[joint]
+        assert np.abs(speeds).max() <= limits.velocity, joint
+        assert np.abs(np.diff(speeds)).max() < 1.1 * limits.acceleration * step_s, joint
+    jerk = np.diff(bench.streamed, 3) / (TICK * 1e-9) ** 3
+    assert np.abs(jerk).max() < 2.0 * bench.spec.limits[ARM[1]].jerk
 
 
 @settings(max_examples=25)
