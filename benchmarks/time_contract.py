@@ -7,19 +7,19 @@ recording loop pairs it with the state that it reads 80 ms later, when the pictu
 of either knows where things are as such a policy must: where the wrist's picture shows them, taken
 from where the observation says that the hand is. The loop's clone has learned how far the
 demonstrator moves on in 80 ms, and answers what it goes on to do from there. It looks from above
-while it swings in from the side, and keeps to what it saw once it is low. Seeing itself is exact,
-so only the pairing can err.
+while it comes in from nearer or further, keeps to what it saw while it comes down with open
+fingers, and looks again from when they close. Seeing itself is exact, so only the pairing can err.
 
-What a clone loses is told against the demonstrator, who knows where everything is. Nothing but the
-contract that a clone is run under differs between right and wrong. In one process, in lockstep, so
-the result does not depend on the machine.
+An episode counts where the first grasp brings the cube to its bin; how many end well after as many
+grasps as there is time for is told too. What a clone loses is told against the demonstrator, who
+knows where everything is. Nothing but the contract that a clone is run under differs between right
+and wrong. In one process, in lockstep, so the result does not depend on the machine.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -31,9 +31,8 @@ from vla_ros.policy.runner import PolicyRunner
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.spec.robot import RobotSpec, spec_hash
 from vla_ros.sim import kinematics
-from vla_ros.sim.expert import HELD_FINGER, ScriptedExpert
+from vla_ros.sim.expert import HELD_FINGER, OPEN_ENOUGH, ScriptedExpert
 from vla_ros.sim.expert_policy import ExpertPolicy, read_canonical
-from vla_ros.sim.model import HOME
 from vla_ros.sim.noise import StartPose
 from vla_ros.sim.rollout import Episode, Rollout, Timing
 from vla_ros.sim.truth import BINS, CUBES, FINGER_INDEX, FINGER_OPEN, Array, Target
@@ -45,13 +44,11 @@ HORIZON = 16
 RECORDINGS = {"loop": LATENCY_NS, "stamped": 0}
 LOOK_Z = 0.19
 """The hand looks from above this height [m]; it begins at 0.24 m, a cube is 0.04 m high."""
-SWING_RAD = (0.5, 0.9)
-"""How far from the middle the first joint begins, to either side."""
+START_X, START_Y, START_Z = (0.17, 0.50), (-0.05, 0.05), 0.24
+"""Where the hand begins [m]: nearer or further than every cube."""
 TIME_LIMIT_NS = 8_000_000_000
 FIRST_SEED = 860_000
 """Nothing above was chosen by episodes from here on."""
-HOLDING = (0.014, HELD_FINGER)
-"""Openings [m] at which there is a cube between the fingers."""
 
 
 class Clone(ExpertPolicy[PolicySpec]):
@@ -86,13 +83,11 @@ class Clone(ExpertPolicy[PolicySpec]):
         way = self._rule.chunk(truth, target, 4, DT_NS)[:, :6]
         paired = arm - (_from(way, self._late, 1)[0] - truth.arm)
         (hand,), (turn,) = kinematics.forward(paired[None])
-        if hand[2] > LOOK_Z and self.misjudged_m is None:
+        if hand[2] > LOOK_Z or finger < OPEN_ENOUGH:
             self._believed = {name: hand + turn @ at for name, at in shown.items()}
         elif self.misjudged_m is None:
             off = self._believed[target.cube] - truth.objects[target.cube].position
             self.misjudged_m = float(np.linalg.norm(off))
-        if HOLDING[0] < finger <= HOLDING[1]:
-            self._believed[target.cube] = hand
         qpos = truth.qpos.copy()
         qpos[:6], qpos[FINGER_INDEX] = paired, finger
         objects = {
@@ -132,36 +127,40 @@ def policy_spec(robot: RobotSpec, contract: str) -> PolicySpec:
     )
 
 
-def run(
-    robot: RobotSpec, policy: ExpertPolicy[PolicySpec], seeds: range
-) -> Iterator[tuple[Target, bool]]:
-    """Episodes of a policy under the contract that it claims: what was asked, and whether done."""
-    spec = policy.spec
-    timing = Timing(camera_latency_ns=LATENCY_NS, time_limit_ns=TIME_LIMIT_NS)
-    rollout = Rollout(robot, spec.contract, timing=timing, images="blank")
-    runner = PolicyRunner(
-        spec, robot.action_space(), execute_ns=100_000_000, spec_hash=spec_hash(robot)
+def attempt(
+    rollout: Rollout, policy: ExpertPolicy[PolicySpec], runner: PolicyRunner, seed: int
+) -> tuple[bool, int]:
+    """One episode: whether the cube came to its bin, and how often the fingers closed."""
+    dice = np.random.default_rng(seed)
+    hand = np.array([[dice.choice(START_X), dice.uniform(*START_Y), START_Z]])
+    arm = kinematics.inverse(hand, kinematics.hand_down(np.zeros(1)))[0]
+    target = Target(cube=CUBES[seed % len(CUBES)], bin=BINS[seed % len(BINS)])
+    episode = Episode(
+        seed=seed,
+        target=target,
+        prompt=f"put the {target.cube} in the {target.bin}",
+        start=StartPose(arm=arm, finger=FINGER_OPEN),
     )
-    for seed in seeds:
-        dice = np.random.default_rng(seed)
-        swing = float(dice.choice((-1, 1)) * dice.uniform(*SWING_RAD))
-        target = Target(cube=CUBES[seed % len(CUBES)], bin=BINS[seed % len(BINS)])
-        episode = Episode(
-            seed=seed,
-            target=target,
-            prompt=f"put the {target.cube} in the {target.bin}",
-            start=StartPose(arm=HOME + swing * np.eye(6)[0], finger=FINGER_OPEN),
-        )
-        yield target, rollout.run(episode, policy, runner).success
+    fingers = [FINGER_OPEN]
+    result = rollout.run(
+        episode, policy, runner, on_observation=lambda seen: fingers.append(seen.truth.finger)
+    )
+    closings = np.diff(np.less(fingers, HELD_FINGER).astype(int)) > 0
+    return result.success, int(closings.sum())
 
 
 def success(robot: RobotSpec, recording: str, contract: str, episodes: int) -> dict[str, Any]:
-    """Episodes of one clone under one contract, or of the expert."""
+    """Episodes of one clone, or of the expert, under one contract that it claims."""
     spec = policy_spec(robot, contract)
     expert = recording == "expert"
     policy = ExpertPolicy(spec) if expert else Clone(spec, RECORDINGS[recording])
-    done, misjudged = 0, [0.0] if expert else []
-    for _, good in run(robot, policy, range(FIRST_SEED, FIRST_SEED + episodes)):
+    timing = Timing(camera_latency_ns=LATENCY_NS, time_limit_ns=TIME_LIMIT_NS)
+    rollout = Rollout(robot, spec.contract, timing=timing, images="blank")
+    runner = PolicyRunner(spec, robot.action_space(), spec_hash=spec_hash(robot))
+    first, done, misjudged = 0, 0, [0.0] if expert else []
+    for seed in range(FIRST_SEED, FIRST_SEED + episodes):
+        good, grasps = attempt(rollout, policy, runner, seed)
+        first += good and grasps == 1
         done += good
         if isinstance(policy, Clone) and policy.misjudged_m is not None:
             misjudged.append(policy.misjudged_m * 1e3)
@@ -170,7 +169,8 @@ def success(robot: RobotSpec, recording: str, contract: str, episodes: int) -> d
         "contract": contract,
         "right": recording in (contract, "expert"),
         "episodes": episodes,
-        "success": done / episodes,
+        "first grasp": first / episodes,
+        "in the end": done / episodes,
         "cube misjudged, median [mm]": round(float(np.median(misjudged)), 1),
         "p95 [mm]": round(float(np.percentile(misjudged, 95)), 1),
     }
@@ -182,10 +182,10 @@ def main() -> int:
     robot, episodes = load_robot("sim_arm"), 5 if options.quick else 40
     rows = [success(robot, "expert", "stamped", episodes)]
     rows += [success(robot, r, c, episodes) for r in RECORDINGS for c in RECORDINGS]
-    best = rows[0]["success"]
+    best = rows[0]["first grasp"]
     goals: list[Goal] = []
     for recording in RECORDINGS:
-        rates = {row["right"]: row["success"] for row in rows if row["recorded"] == recording}
+        rates = {row["right"]: row["first grasp"] for row in rows if row["recorded"] == recording}
         goals += [
             at_most(
                 f"what {recording} data loses under its own contract", 0.03, best - rates[True]
