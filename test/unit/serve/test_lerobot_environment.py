@@ -1,6 +1,8 @@
-"""Any LeRobot policy, in LeRobot's own environment: through our server, and through LeRobot's own.
+"""Any LeRobot policy, in LeRobot's own environment, where its checkpoint is made, too.
 
-The checkpoint is made by LeRobot there. Both ways must give the same chunk.
+ACT through our server and through LeRobot's own must give the same chunk. LeRobot's server carries
+no seed, so Diffusion Policy through our server is compared with our own network of that family on
+the same weights, which draws the same noise.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +43,7 @@ state_names: [joint1, joint2, finger_joint]
 action_names: [joint1, gripper]
 cameras: {front: top}
 rate_hz: 20
-options: {degrees: [joint1]}
+options: {OPTIONS}
 """
 
 SERVER = """
@@ -74,8 +77,10 @@ connect_s: 120
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("lerobot")
     script = Path(__file__).parent / "lerobot_checkpoint.py"
-    subprocess.run([PEER, str(script), str(folder / "act")], check=True, timeout=500)
-    (folder / "about.yaml").write_text(ABOUT)
+    for family, options in (("act", "degrees: [joint1]"), ("diffusion", "history: repeat")):
+        subprocess.run([PEER, str(script), family, str(folder / family)], check=True, timeout=250)
+        about = ABOUT.replace("OPTIONS", options)
+        (folder / f"{family}.yaml").write_text(about)
     return folder
 
 
@@ -99,7 +104,7 @@ def lerobots_own_server(folder: Path) -> Iterator[int]:
 
 
 def test_our_server_and_lerobots_own_give_the_same_chunk(folder):
-    about = ("--about", str(folder / "about.yaml"))
+    about = ("--about", str(folder / "act.yaml"))
     with serving("--lerobot", str(folder / "act"), *about, "--peer-python", PEER) as address:
         ours = load_policy(address)
         assert ours.spec.name == "lerobot-act"
@@ -119,3 +124,22 @@ def test_our_server_and_lerobots_own_give_the_same_chunk(folder):
         theirs.close()
     assert np.ptp(chunk) > 1e-3
     np.testing.assert_allclose(chunk, other, atol=1e-4)
+
+
+def test_diffusion_policy_in_lerobots_code_and_in_ours_give_the_same_chunk(folder):
+    about = ("--about", str(folder / "diffusion.yaml"))
+    with serving("--lerobot", str(folder / "diffusion"), *about, "--peer-python", PEER) as address:
+        served = load_policy(address)
+        assert served.spec.name == "lerobot-diffusion"
+        request = request_at(0, served.spec)
+        theirs = served.infer(request)
+        np.testing.assert_array_equal(theirs, served.infer(request))
+        other = served.infer(replace(request, seed=request.seed + 1))
+        served.close()
+    (folder / "diffusion" / "vla.yaml").write_text(ABOUT.replace("OPTIONS", ""))
+    policy = load_policy(str(folder / "diffusion"))
+    assert policy.spec.name == "diffusion"
+    ours = policy.infer(request)
+    assert ours.shape == (5, 2)
+    assert np.abs(theirs - other).max() > 1e-2
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
