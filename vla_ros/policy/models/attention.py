@@ -35,14 +35,12 @@ class PrefixCache:
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Shape (B, N, h * d) -> (B, h, N, d)."""
-    batch, count, width = x.shape
-    return x.view(batch, count, heads, width // heads).transpose(1, 2)
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:
     """Shape (B, h, N, d) -> (B, N, h * d)."""
-    batch, heads, count, size = x.shape
-    return x.transpose(1, 2).reshape(batch, count, heads * size)
+    return x.transpose(1, 2).flatten(2)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
