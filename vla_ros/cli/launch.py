@@ -11,7 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 from vla_ros.cli.processes import Command, ProcessGraph
-from vla_ros.ros.launch_yaml import LaunchFileError, LaunchPlan, NodeSpec, load_launch
+from vla_ros.ros.launch_plan import LaunchFileError, LaunchPlan, NodeSpec
+from vla_ros.ros.launch_yaml import load_launch
 
 _SHOW_ARGUMENTS = ("-s", "--show-args")
 _COLOURS = ("36", "33", "35", "32", "34", "96", "93", "95", "92", "94")

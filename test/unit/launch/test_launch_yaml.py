@@ -10,8 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vla_ros.ros.launch_plan import LaunchFileError, LaunchPlan, _flow
 from vla_ros.ros.launch_text import substitute
-from vla_ros.ros.launch_yaml import LaunchFileError, LaunchPlan, _flow, load_launch
+from vla_ros.ros.launch_yaml import load_launch
 
 Load = Callable[..., LaunchPlan]
 

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from vla_ros.cli.launch import find_share
-from vla_ros.ros.launch_yaml import NodeSpec, load_launch
+from vla_ros.ros.launch_plan import NodeSpec
+from vla_ros.ros.launch_yaml import load_launch
 
 launch = pytest.importorskip("launch", reason="ROS 2's launch is not installed")
 pytest.importorskip("launch_ros", reason="ROS 2's launch_ros is not installed")
