@@ -43,8 +43,9 @@ DEPTH_ENCODINGS: tuple[Encoding, ...] = ("16UC1", "32FC1")
 """Those that need a range."""
 
 _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4}
+_CHANNELS |= {"rgb16": 3, "bgr16": 3, "rgba16": 4, "bgra16": 4}
 _CHANNELS |= dict.fromkeys(("yuv422", "uyvy", "yuv422_yuy2", "yuyv"), 2)
-_TYPES: dict[str, str] = {"mono16": "u2", "16UC1": "u2", "32FC1": "f4"}
+_TYPES = {"16UC1": "u2", "32FC1": "f4"}
 _CONVERSIONS = {
     # OpenCV names a Bayer pattern by its second row, second and third column.
     "bayer_rggb8": cv2.COLOR_BayerBG2RGB,
@@ -99,7 +100,7 @@ def decode_image(
             f"image encoding is '{encoding}'; expected one of {', '.join(ENCODINGS)}. "
             "Set the camera driver's output encoding to rgb8 or bgr8"
         )
-    pixels = _pixels(encoding, height, width, step, data, big_endian)
+    pixels = pixels_of(encoding, height, width, step, data, big_endian)
     if encoding in VIEWED_ENCODINGS:
         return _viewed(encoding, pixels)
     if encoding in DEPTH_ENCODINGS:
@@ -149,11 +150,16 @@ def grey_from_depth(depth_m: npt.NDArray[np.float32], range_m: tuple[float, floa
     return _grey(np.where(seen, grey, np.uint8(0)))
 
 
-def _pixels(
+def pixels_of(
     encoding: str, height: int, width: int, step: int, data: Buffer, big_endian: bool
 ) -> npt.NDArray[Any]:
-    """A view of shape (H, W, channels)."""
-    kind = np.dtype(_TYPES.get(encoding, "u1")).newbyteorder(">" if big_endian else "<")
+    """The pixels without what lies between the rows. Shape (H, W, channels).
+
+    Raises:
+        ImageError: an empty image, or a step or size that does not fit.
+    """
+    default = "u2" if encoding.endswith("16") else "u1"
+    kind = np.dtype(_TYPES.get(encoding, default)).newbyteorder(">" if big_endian else "<")
     channels = _CHANNELS.get(encoding, 1)
     if height <= 0 or width <= 0:
         raise ImageError(f"image is {width}x{height} (width x height); expected at least 1x1")
