@@ -8,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lerobot_checkpoints import random_request
 from safetensors.torch import save_file
 from torch import nn
 
+from vla_ros.policy.checkpoints.declaration import declaration_of
+from vla_ros.policy.families import load_family
+from vla_ros.policy.families.pi0_fast import Pi0FastPolicy
 from vla_ros.policy.models.fast import FastTokenizer, fit_fast
+from vla_ros.policy.protocol import Policy, PolicyRequest
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 WORDS = 640
@@ -156,3 +161,35 @@ def write_pi0_fast(folder: Path, model: nn.Module) -> Path:
     }
     (folder / "vla.yaml").write_text(json.dumps(declared))
     return folder
+
+
+def taught_by_heart(folder: Path) -> tuple[Pi0FastPolicy, np.ndarray]:
+    """A policy that has learned what to do at `two_requests`, and these two chunks."""
+    # Not `load_policy`: what is made ready for this machine's processor cannot learn.
+    policy = load_family(folder, declaration_of(folder), threads=None)
+    assert isinstance(policy, Pi0FastPolicy)
+    chunks = smooth_chunks(2)
+    speech, lessons = policy._speech, []
+    for request, chunk in zip(two_requests(policy), chunks, strict=True):
+        images = [request.observation.images[key] for key in policy.spec.camera_keys]
+        normal = policy._processors.state.apply(request.observation.state).astype(np.float32)
+        answer = torch.tensor([[speech.begin, *speech.write(chunk)]])
+        seen = policy.inputs(images, normal, request.prompt)
+        lessons.append((seen._replace(words=seen.words[:, :-1]), answer))
+    parameters = list(policy._model.parameters())
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    optimiser = torch.optim.Adam(parameters, lr=4e-3)
+    for _ in range(80):
+        loss = sum(policy._model.loss(*lesson) for lesson in lessons)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return policy, policy._processors.action.invert(chunks)
+
+
+def two_requests(policy: Policy) -> tuple[PolicyRequest, PolicyRequest]:
+    """They differ in all but the prompt."""
+    first, second = (random_request(policy.spec, seed=seed) for seed in (1, 2))
+    second.observation.state[:] = -first.observation.state
+    return first, second

@@ -41,15 +41,18 @@ class Eyes:
         return torch.randn(9, self.width, generator=torch.Generator().manual_seed(seed))
 
 
+def offers(group: str) -> list[SimpleNamespace]:
+    """Entry points, as if a package offered these eyes."""
+    return [SimpleNamespace(name="eyes", load=lambda: Eyes)]
+
+
 @pytest.fixture(autouse=True)
 def offered(monkeypatch):
-    point = SimpleNamespace(name="eyes", load=lambda: Eyes)
-    monkeypatch.setattr(groot, "entry_points", lambda group: [point] if group else [])
+    monkeypatch.setattr(groot, "entry_points", offers)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "groot"
+def write_groot(folder: Path) -> Path:
+    """A folder as LeRobot's `save_pretrained` leaves it, and the declaration beside it."""
     folder.mkdir()
     image, vector = {"shape": [3, *SIZE]}, {"shape": [len(JOINTS)]}
     config = {
@@ -87,6 +90,11 @@ def folder(tmp_path: Path) -> Path:
     save_file(statistics, folder / PACKED)
     declare(folder)
     return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_groot(tmp_path / "groot")
 
 
 def declare(folder: Path, **options: object) -> str:

@@ -21,14 +21,14 @@ from paligemma_checkpoints import (
     HORIZON,
     WORDS,
     smooth_chunks,
+    taught_by_heart,
     tiny_fast,
     tiny_paligemma,
+    two_requests,
     write_pi0_fast,
 )
 
 from vla_ros.errors import VlaError
-from vla_ros.policy.checkpoints.declaration import declaration_of
-from vla_ros.policy.families import load_family
 from vla_ros.policy.families.pi0_fast import ActionSpeech, Pi0FastPolicy
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.models.fast import FastError
@@ -151,34 +151,7 @@ def test_the_loss_is_transformers(policy, author, inputs):
 
 @pytest.fixture(scope="module")
 def taught(folder) -> tuple[Pi0FastPolicy, np.ndarray]:
-    """A policy that has learned by heart what to do at two states."""
-    # Not `load_policy`: what is made ready for this machine's processor cannot learn.
-    policy = load_family(folder, declaration_of(folder), threads=None)
-    assert isinstance(policy, Pi0FastPolicy)
-    chunks = smooth_chunks(2)
-    speech, lessons = policy._speech, []
-    for request, chunk in zip(two_requests(policy), chunks, strict=True):
-        images = [request.observation.images[key] for key in policy.spec.camera_keys]
-        normal = policy._processors.state.apply(request.observation.state).astype(np.float32)
-        answer = torch.tensor([[speech.begin, *speech.write(chunk)]])
-        seen = policy.inputs(images, normal, request.prompt)
-        lessons.append((seen._replace(words=seen.words[:, :-1]), answer))
-    parameters = list(policy._model.parameters())
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    optimiser = torch.optim.Adam(parameters, lr=4e-3)
-    for _ in range(80):
-        loss = sum(policy._model.loss(*lesson) for lesson in lessons)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return policy, policy._processors.action.invert(chunks)
-
-
-def two_requests(policy):
-    first, second = (random_request(policy.spec, seed=seed) for seed in (1, 2))
-    second.observation.state[:] = -first.observation.state
-    return first, second
+    return taught_by_heart(folder)
 
 
 class TestPi0FastKeepsThePolicyContract(MovablePolicyContract):
