@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vla_ros.errors import VlaError
 from vla_ros.train.losses import LossWeights
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class TrainingError(VlaError):
+    """A run that cannot start or go on."""
 
 
 @dataclass(frozen=True, kw_only=True)

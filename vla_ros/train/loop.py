@@ -22,27 +22,20 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from vla_ros.data.demos import DemoInfo, DemoSet, open_demos
-from vla_ros.errors import VlaError
-from vla_ros.policy.checkpoints.nano import NanoConfig, load_nano, save_nano
-from vla_ros.policy.models.nano import Nano, NanoSizes
-from vla_ros.train import instructions
+from vla_ros.data.demos import DemoSet, open_demos
+from vla_ros.policy.checkpoints.nano import load_nano, save_nano
+from vla_ros.policy.models.nano import Nano
 from vla_ros.train.batches import BatchMaker
 from vla_ros.train.card import model_card
-from vla_ros.train.config import TrainConfig
+from vla_ros.train.config import TrainConfig, TrainingError
 from vla_ros.train.losses import nano_losses, total
 from vla_ros.train.optimiser import FlatAdamW
+from vla_ros.train.policy import policy_config
+from vla_ros.train.precision import wants_bfloat16
 from vla_ros.train.probe import grounding
 from vla_ros.train.statistics import measure
 
-SCENE_MEAN = (0.35, 0.0, 0.05)
-SCENE_SCALE = 0.07
-
 _PROBE_FRAMES = 128
-
-
-class TrainingError(VlaError):
-    """A run that cannot start or go on."""
 
 
 def train(
@@ -327,63 +320,6 @@ class _Run:
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.clock = state["step"], state["clock"]
-
-
-def policy_config(info: DemoInfo, config: TrainConfig) -> NanoConfig:
-    """What a policy trained on this data is."""
-    if info.grammar != instructions.NAME:
-        raise TrainingError(
-            f"The data ask for grammar '{info.grammar}'; this version has '{instructions.NAME}'."
-        )
-    colours = dict.fromkeys(name.split()[0] for name in info.object_names + info.bin_names)
-    words = instructions.vocabulary(tuple(colours))
-    return NanoConfig(
-        robot=info.robot,
-        spec_hash=info.spec_hash,
-        camera_keys=info.camera_keys,
-        state_names=info.state_names,
-        action_names=info.action_names,
-        action_kinds=info.action_kinds,
-        num_steps=config.num_steps,
-        rtc_max_delay=config.rtc_max_delay,
-        time_contract=info.time_contract,
-        vocabulary=words,
-        max_words=config.max_words,
-        object_names=info.object_names,
-        bin_names=info.bin_names,
-        scene_mean=SCENE_MEAN,
-        scene_scale=SCENE_SCALE,
-        sizes=NanoSizes(
-            cameras=len(info.camera_keys),
-            image_height=info.image_height,
-            image_width=info.image_width,
-            state_dim=len(info.state_names),
-            action_dim=len(info.action_names),
-            horizon=info.horizon,
-            words=len(words) + 2,
-            objects=len(info.object_names),
-            bins=len(info.bin_names),
-            **config.sizes,
-        ),
-    )
-
-
-def wants_bfloat16(config: TrainConfig, device: torch.device) -> bool:
-    """Whether to train in bfloat16; "auto" times a small product on a CPU."""
-    if config.precision != "auto":
-        return config.precision == "bfloat16"
-    return device.type == "cuda" or _product_s(torch.bfloat16) < 0.7 * _product_s(torch.float32)
-
-
-def _product_s(dtype: torch.dtype) -> float:
-    """Best CPU time of a matrix product of the size that training has, in seconds."""
-    a, b = torch.ones(1024, 384, dtype=dtype), torch.ones(384, 384, dtype=dtype)
-    best = math.inf
-    for _ in range(5):
-        begin = time.process_time()
-        a @ b
-        best = min(best, time.process_time() - begin)
-    return best
 
 
 def _free_port() -> int:

@@ -19,8 +19,8 @@ from vla_ros.policy.models.nano import Nano
 from vla_ros.policy.protocol import Guidance, PolicyRequest
 from vla_ros.spaces import Observation
 from vla_ros.train.config import TrainConfig
-from vla_ros.train.loop import policy_config
 from vla_ros.train.losses import flow_loss
+from vla_ros.train.policy import policy_config
 
 
 def policy_given(folder: Path, rows: int) -> NanoPolicy:

@@ -11,7 +11,7 @@ from vla_ros.data.demos import DemoInfo, DemoSet, DemoWriter, FrameArrays, open_
 from vla_ros.policy.checkpoints.nano import NanoConfig, NanoStatistics, save_nano
 from vla_ros.policy.models.nano import Nano
 from vla_ros.train.config import TrainConfig
-from vla_ros.train.loop import policy_config
+from vla_ros.train.policy import policy_config
 from vla_ros.train.statistics import measure
 
 JOINTS = tuple(f"joint{i}" for i in range(1, 7))
