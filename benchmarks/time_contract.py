@@ -186,16 +186,10 @@ def main() -> int:
     goals: list[Goal] = []
     for recording in RECORDINGS:
         rates = {row["right"]: row["first grasp"] for row in rows if row["recorded"] == recording}
-        goals += [
-            at_most(
-                f"what {recording} data loses under its own contract", 0.03, best - rates[True]
-            ),
-            at_least(
-                f"what {recording} data loses under the other",
-                0.2,
-                round(rates[True] - rates[False], 6),
-            ),
-        ]
+        lost, lost_more = best - rates[True], round(rates[True] - rates[False], 6)
+        name = f"first grasps that {recording} data loses under"
+        goals.append(at_most(f"{name} its own contract", 0.03, lost))
+        goals.append(at_least(f"{name} the other", 0.2, lost_more))
     return finish("time contract, camera 80 ms late", rows, goals, options.json)
 
 
