@@ -35,7 +35,7 @@ def trace_of(rig: Rig, follower: Follower) -> Trace:
     """
     from scipy.interpolate import CubicSpline
 
-    t, position = rig.path(follower.t0_ns, follower.end_ns)
+    t, position, late = rig.path(follower.t0_ns, follower.end_ns)
     if len(t) < 100 or t[-1] < 0.9e-9 * (follower.end_ns - follower.t0_ns):
         raise GraphNotUpError(
             f"heard {len(t)} updates of the controller, expected 500 a second to the end of the "
@@ -55,6 +55,7 @@ def trace_of(rig: Rig, follower: Follower) -> Trace:
         takeovers_s=takeovers,
         answers_s=knew[:1],
         stretch=follower.stretch,
+        late=late,
     )
 
 
@@ -127,12 +128,14 @@ def table(
                 done = [follow(rig, way, latency * 1e-3, seed, seconds) for seed in seeds]
                 stops = sum(stopped for _, stopped in done)
                 row = measure([trace for trace, _ in done]) | {"stopped": stops}
+                row |= {"late updates": sum(trace.late for trace, _ in done)}
                 calm = row["path rms [mrad]"] if latency == latencies_ms[0] else calm
                 times = [recovery_s(rig, way, latency * 1e-3, seed) for seed in range(trials)]
                 total, after = (float(mean) for mean in np.mean(times, axis=0))
                 row |= {"rms / no latency [1]": row["path rms [mrad]"] / calm}
                 row |= {"recovery [s]": total, "recovery, after [s]": after}
                 rows.append({"way": way, "latency [ms]": latency, **row})
+                print(rows[-1], file=sys.stderr)  # of a table that takes half an hour
     goals = [goal for way in ("blend", "rtc") for goal in _goals(rows, way)]
     return finish(f"Motion under latency over DDS, {controller} controller", rows, goals, path)
 

@@ -133,6 +133,7 @@ class Trace:
         stretch: Largest slowing down by the runner.
         aggregations: How chunks were really joined.
         fault: Why the robot was stopped; "" where it was not.
+        late: Updates of a real controller that came late, and are left out.
     """
 
     t_s: Array
@@ -142,6 +143,7 @@ class Trace:
     stretch: float = 1.0
     aggregations: dict[str, int] = field(default_factory=dict)
     fault: str = ""
+    late: int = 0
 
 
 class Loop(ABC):

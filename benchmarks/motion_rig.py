@@ -108,13 +108,27 @@ class Rig:
         self.windows.clear()
         self.wait(lambda: bool(self.joints and self.commanded), "joint states and commands")
 
-    def path(self, t0_ns: int, end_ns: int) -> tuple[Array, Array]:
-        """What the controller followed: seconds after `t0_ns`, positions. Shapes (n,), (n, N)."""
+    def path(self, t0_ns: int, end_ns: int) -> tuple[Array, Array, int]:
+        """What the controller followed, but for late updates.
+
+        ros2_control measures a period before it reads the time that an update is stamped with.
+        Where the computer holds it up in between, the update shows where the robot was to be before
+        the pause, and the next one catches up: the controller's doing, and not the bridge's.
+
+        Returns:
+            Seconds after `t0_ns`, shape (n,); positions, shape (n, N); how many were late.
+        """
         stamps = np.array([t for t, _ in self.followed], dtype=np.int64)
         position = np.array([p for _, p in self.followed])
-        new = np.concatenate([[True], np.diff(stamps) > UPDATE_NS // 4])
-        inside = (stamps >= t0_ns) & (stamps <= end_ns) & new
-        return np.asarray((stamps[inside] - t0_ns) * 1e-9, np.float64), position[inside]
+        period = np.diff(stamps, prepend=stamps[0] - UPDATE_NS)
+        inside = (stamps >= t0_ns) & (stamps <= end_ns) & (period > UPDATE_NS // 4)
+        late = inside & (period > 2 * UPDATE_NS)
+        good = inside & ~late
+        return (
+            np.asarray((stamps[good] - t0_ns) * 1e-9, np.float64),
+            position[good],
+            int(late.sum()),
+        )
 
     def listen(self) -> None:
         """To what ros2_control's controller reads and follows, as it says at every update.

@@ -50,7 +50,7 @@ def stretch(rig: Rig, seed: int, seconds: float) -> dict[str, Any]:
     follower = Follower(rig, sines, LATENCY_S, seed, runner_of(rig, "rtc"))
     misses = rig.status.deadline_misses if rig.status else 0
     follower.run(seconds)
-    t, path = rig.path(follower.t0_ns, follower.end_ns)
+    t, path, _ = rig.path(follower.t0_ns, follower.end_ns)
     times = np.asarray(follower.t0_ns + np.round(t * 1e9), np.int64)
     written = [s.written_ns for s in rig.commanded if s.written_ns >= follower.t0_ns]
     windows = [s.written_ns for s in rig.windows if s.written_ns >= follower.t0_ns]
