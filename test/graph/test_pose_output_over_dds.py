@@ -75,18 +75,23 @@ def test_poses_keep_the_limits_and_any_stop_ends_in_one_that_stands_still(
         dt, path = dt[:-1], path[:-1]
     assert (dt > 0.0).all()
     speeds = np.diff(path, axis=0) / dt[:, None]
+    # A busy machine may lose a pose in between: then these are not the speeds of two periods.
+    told_alone = dt < 1.5e-9 * hand.robot.spec.rates.control_period_ns
+    neighbours = told_alone[1:] & told_alone[:-1]
+    assert neighbours.mean() > 0.5
     for i, bound in enumerate(POSE_LIMITS.values()):
         assert np.abs(speeds[:, i]).max() <= bound["velocity"] * (1.0 + 1e-3)
         change = np.abs(np.diff(speeds[:, i])) / dt[1:]
-        assert change.max() <= bound["acceleration"] * (1.0 + 1e-3)
+        assert change[neighbours].max() <= bound["acceleration"] * (1.0 + 1e-3)
     assert np.abs(speeds[before]).max() > 0.1, "it was on its way"
     slow = np.abs(speeds[-1])
     assert (slow <= 0.01 * np.array([b["acceleration"] for b in POSE_LIMITS.values()]) + 1e-6).all()
 
 
 def test_a_killed_bridge_leaves_the_hand_at_the_last_pose_it_was_sent(hand: Hand) -> None:
+    def silent() -> bool:
+        count = len(hand.sent)
+        return not hand.stage.waits(lambda: len(hand.sent) > count, 0.5)
+
     hand.stage.kill("control_bridge")
-    hand.stage.waits(lambda: False, 0.5)
-    count = len(hand.sent)
-    hand.stage.waits(lambda: False, 0.5)
-    assert len(hand.sent) == count, "nobody goes on for it"
+    hand.stage.wait(silent, "the last of what was sent; nobody goes on for it", 10.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +64,9 @@ def test_a_chunk_of_poses_leads_the_arm_and_one_out_of_reach_is_refused_in_words
 
         on.wait(lambda: bool(status and joints), "the bridge's status and the joints")
         run_id = on.begin_run(runs, chunks, lambda: status[-1])
-        epoch = status[-1].epoch
+        epoch, numbers = status[-1].epoch, itertools.count(1)
 
-        def send(seq: int, position: np.ndarray, start: Poses) -> None:
+        def send(position: np.ndarray, start: Poses) -> None:
             stamp = told[-1].header.stamp
             now_ns = stamp.sec * 10**9 + stamp.nanosec
             way = np.linspace(0.0, 1.0, 51)[:, None]
@@ -75,15 +77,23 @@ def test_a_chunk_of_poses_leads_the_arm_and_one_out_of_reach_is_refused_in_words
             )
             rows = np.hstack([written(spec.pose_slices[0], path), np.ones((51, 1))])
             plan = Plan(
-                run_id=run_id, epoch=epoch, seq=seq, spec_hash=spec_hash(spec), t_obs_ns=now_ns,
-                start_ns=now_ns, dt_ns=20_000_000, valid_from_ns=now_ns, actions=rows,
+                run_id=run_id, epoch=epoch, seq=next(numbers), spec_hash=spec_hash(spec),
+                t_obs_ns=now_ns, start_ns=now_ns, dt_ns=20_000_000, valid_from_ns=now_ns,
+                actions=rows,
             )  # fmt: skip
             chunks.publish(chunk_msg(plan, spec.base_frame))
 
+        def taken(condition: Callable[[], bool], position: np.ndarray, start: Poses) -> bool:
+            """Sends until it holds: a busy machine may deliver a chunk when it is over."""
+            for _ in range(10):
+                send(position, start)
+                if on.waits(condition, 3.0):
+                    return True
+            return False
+
         start = hand_at(measured())
         goal = start.position + np.array([0.05, 0.08, -0.04])
-        send(1, goal, start)
-        on.wait(lambda: status[-1].chunks_accepted == 1, "the chunk to be taken")
+        assert taken(lambda: status[-1].chunks_accepted == 1, goal, start), status[-1]
         on.wait(
             lambda: np.linalg.norm(hand_at(measured()).position - goal) < 1e-3, "the hand to arrive"
         )
@@ -91,10 +101,12 @@ def test_a_chunk_of_poses_leads_the_arm_and_one_out_of_reach_is_refused_in_words
         on.wait(lambda: np.abs(np.array(told[-1].action[:3]) - goal).max() < 1e-3, "its report")
         away = hand_at(measured())
         far = Poses(away.position + np.array([5.0, 0.0, 0.0]), away.rotation)
-        send(2, far.position, far)
-        on.wait(lambda: status[-1].chunks_refused == 1, "the refusal")
         # Row 0, or a later one where the chunk was on its way for that long.
-        assert re.match(r"chunk 2: 'tcp' would miss row \d+ by 4\.", status[-1].last_refusal)
+        refusal = re.compile(r"chunk \d+: 'tcp' would miss row \d+ by 4\.")
+        assert taken(
+            lambda: refusal.match(status[-1].last_refusal) is not None, far.position, far
+        ), status[-1]
+        assert status[-1].chunks_accepted == 1
         for name in ("control_bridge", "sim_robot"):
             assert on.stop(name) == 0
             assert "Traceback" not in on.printed(name)

@@ -94,7 +94,9 @@ class _Graph:
         handle = self._client.start_run(trial.episode.prompt, seed=trial.episode.policy_seed)
         ended = handle.get_result_async()
         seen = self._listening = Listening(trial)
-        self._client.spin_until(lambda: seen.over or ended.done(), RUN_PATIENCE_S)
+        self._client.spin_until(
+            lambda: seen.over or ended.done() or not self._client.runs_offered, RUN_PATIENCE_S
+        )
         self._listening = None
         factor = pace.factor()
         message = ended.result().result.message if not seen.over and ended.done() else ""

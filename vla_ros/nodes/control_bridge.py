@@ -118,6 +118,7 @@ class ControlBridge(VlaNode[Parameters]):
 
     def _on_jump(self, jump_ns: int) -> None:
         self.get_logger().warning(f"ROS time jumped by {jump_ns / 1e9:.3f} s: holding")
+        self._joints.forget()
         self.commander.clock_jump(self.get_clock().now().nanoseconds, self.clock.awake_ns())
 
     def _watch_clock(self) -> None:

@@ -47,6 +47,7 @@ class BridgeView:
     enabled: bool
     stopped: bool
     stop_text: str = ""
+    hindrance: str = ""
     owner: str = ""
 
 
@@ -182,7 +183,11 @@ class RunDesk:
         self._bridge, self._bridge_heard_ns = view, steady_ns
         epoch = self._current.epoch if self._current is not None else None
         if epoch is not None and epoch != view.epoch:
-            reason = view.stop_text or "the bridge was restarted, disabled or taken over"
+            reason = (
+                view.stop_text
+                or view.hindrance
+                or "the bridge was restarted, disabled or taken over"
+            )
             self._end("STOPPED", f"stopped by control_bridge: {reason}", now_ns)
         self.tick(now_ns, steady_ns)
 
@@ -237,9 +242,9 @@ class RunDesk:
             self._end("REFUSED", f"the robot is stopped: {bridge.stop_text}", now_ns)
         elif not bridge.enabled:
             self._end("REFUSED", "the robot is not enabled; call control_bridge/enable", now_ns)
-        elif not self._observing(steady_ns):
+        elif bridge.hindrance or not self._observing(steady_ns):
             if waited_ns > self._patience.first_ns:
-                self._end("REFUSED", _blind(self._patience.first_ns), now_ns)
+                self._end("REFUSED", self._not_ready(bridge.hindrance), now_ns)
         else:
             self._start(current, bridge.epoch, now_ns, continues=False)
 
@@ -298,6 +303,11 @@ class RunDesk:
     def _observing(self, steady_ns: int) -> bool:
         last_ns = self._observed_ns
         return last_ns is not None and steady_ns - last_ns <= self._patience.observation_ns
+
+    def _not_ready(self, hindrance: str) -> str:
+        if hindrance:
+            return f"the robot's side is not ready: {hindrance}"
+        return _blind(self._patience.first_ns)
 
     def _silent_bridge(self) -> str:
         return (

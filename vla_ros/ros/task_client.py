@@ -231,6 +231,11 @@ class TaskClient:
         self._wait(sent.done, timeout_s, "the policy to take the prompt")
         return sent.result()
 
+    @property
+    def runs_offered(self) -> bool:
+        """Whether a policy is there to give prompts to, once `start_run` found one."""
+        return self._runs is not None and self._runs.server_is_ready()
+
     def end_run(self, handle: Any, result: Any, timeout_s: float) -> None:
         """Cancel a run of `start_run` and wait for its end.
 

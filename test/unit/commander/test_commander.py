@@ -128,8 +128,7 @@ def test_a_joint_state_that_lacks_a_joint_counts_as_silence_and_is_named():
             bench.now, {"joint2": 0.0, "joint1": 0.0}, bench.now, bench.steady
         )
         assert "lacks finger_joint" in refusal.text
-    assert bench.commander.stop_reason == "joint_state"
-    assert "lacks finger_joint" in bench.commander.stop_text
+    assert "lacks finger_joint" in bench.commander.report(bench.now).hindrance
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -96,6 +96,6 @@ def test_joint_states_that_cease_in_the_pause_are_missed_after_it() -> None:
     bench = Pausable()
     bench.pause()
     bench.ticks(3, joints=False)
-    assert bench.commander.stop_reason == "none"
+    assert bench.commander.report(bench.now).hindrance == ""
     bench.ticks(25, joints=False)
-    assert bench.commander.stop_reason == "joint_state"
+    assert "no joint state for" in bench.commander.report(bench.now).hindrance

@@ -128,6 +128,25 @@ def test_a_bridge_that_is_not_ready_refuses_the_goal(
     assert words in end.message
 
 
+def test_a_goal_waits_for_what_heals_by_itself_and_is_refused_where_it_does_not(
+    desk: RunDesk,
+) -> None:
+    blind = BridgeView(epoch=7, enabled=True, stopped=False, hindrance="no joint state for 0.3 s")
+    desk.bridge(blind, 0, 0)
+    desk.request(goal(1), 0, 0)
+    assert desk.events() == []
+    desk.bridge(READY, S, S)
+    assert isinstance(desk.events()[0], RunStarted)
+    desk.cancel(goal(1).run_id, S)
+    desk.events()
+    for second in range(32):
+        desk.bridge(blind, second * S, second * S)
+        desk.request(goal(2), 0, 0) if second == 0 else None
+    end = only_end(desk)
+    assert end.outcome == "REFUSED"
+    assert "not ready: no joint state" in end.message
+
+
 @pytest.mark.parametrize(
     ("bad", "words"),
     [

@@ -271,6 +271,7 @@ def test_control_hears_nothing_of_before_when_time_went_back() -> None:
     joints = JointsOfAllTopics(spec.state)
     joints.heard(a, 400, {"joint1": 0.5})
     assert joints.heard(b, 400, {"joint2": 0.5}) is not None
+    joints.forget()
     assert joints.heard(a, 10, {"joint1": 0.1}) is None, "joint2 is as it was before"
     assert joints.heard(a, 20, {"joint1": 0.1}) is None, "however long it is silent"
     assert joints.heard(b, 20, {"joint2": 0.2}) == (20, {"joint1": 0.1, "joint2": 0.2})

@@ -195,9 +195,26 @@ class Authority:
             why: What, expected, got; empty where commands are followed.
             now_ns: ROS time, in [ns].
         """
-        self._gate.hindrance = why
+        self._gate.unfollowed = why
         if why and self._helm.active and not self.given_away:
             self._stop_once(("tracking_error", f"{why}; mend that, then resume"), now_ns)
+
+    def _unseen(self, why: str, now_ns: int) -> None:
+        """No joint states: stop what moves; a robot that rests is let go until they are back."""
+        if self.run_id is not None or self._moves.pose or not self._helm.at_rest:
+            self._stop_once(("joint_state", f"{why}, then resume"), now_ns)
+        elif self._helm.rested(now_ns) and not self._gate.unseen:
+            self._helm.active = self._helm.released
+            self._gate.unseen = why
+            self._gate.raise_epoch()
+            self._joints.clear()
+
+    def _seen(self, now_ns: int) -> None:
+        """A joint state came: take command; after a silence, once the robot is seen to rest."""
+        if self._gate.unseen and self._joints.settled():
+            self._gate.unseen = ""
+        if not self._helm.active:
+            self._helm.take(now_ns)
 
     def estop(self, pressed: bool, now_ns: int, steady_ns: int) -> None:
         """The emergency stop's topic said so; a press is latched until released and resumed."""

@@ -103,8 +103,7 @@ class Commander(Authority):
         refused = self._joints.push(stamp_ns, positions, steady_ns)
         if refused is not None:
             return Refusal(reason="no_state", text=refused)
-        if not self._helm.active:
-            self._helm.take(now_ns)
+        self._seen(now_ns)
         return None
 
     def speed_scaling(self, value: float, now_ns: int, steady_ns: int) -> None:
@@ -278,7 +277,11 @@ class Commander(Authority):
         if not self._helm.active:
             return
         followed = not (self.dry_run or self._helm.released)
-        alarm = self._joints.alarm(self._steady_ns, followed) or self._runs.alarm(self._steady_ns)
+        silence = self._joints.silence(self._steady_ns)
+        if silence:
+            self._unseen(silence, now_ns)
+            return
+        alarm = (self._joints.astray if followed else None) or self._runs.alarm(self._steady_ns)
         if alarm is None and not self._execution.at_rest:
             alarm = self._scaling.alarm(self._steady_ns)
         if alarm is None:
@@ -332,6 +335,7 @@ class Commander(Authority):
             self.owner,
             self.stop_reason,
             self.stop_text,
+            self._gate.hindrance,
         )
         changed, self._reported = key != self._reported, key
         return Commands(

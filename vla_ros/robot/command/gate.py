@@ -26,7 +26,8 @@ class Gate:
         owners: Who has the robot, if it is not ours.
         stop_reason: Kind of the stop that holds the robot, else ``none``.
         stop_text: What, expected, got, what to do; empty without a stop.
-        hindrance: Why commands would not be followed, else empty.
+        unfollowed: Why commands would not be followed, else empty.
+        unseen: Why it is not known where the robot is, else empty.
     """
 
     def __init__(self, *, epoch: int, enabled: bool, dry_run: bool, owners: Owners) -> None:
@@ -36,7 +37,8 @@ class Gate:
         self.owners = owners
         self.stop_reason: StopReason = "none"
         self.stop_text = ""
-        self.hindrance = ""
+        self.unfollowed = ""
+        self.unseen = ""
 
     @property
     def epoch(self) -> int:
@@ -47,6 +49,11 @@ class Gate:
     def external(self) -> str:
         """Name of the other owner while there is one, else empty."""
         return self.owners.external
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing may begin before it heals by itself, else empty."""
+        return self.unseen or self.unfollowed
 
     @property
     def stopped(self) -> bool:

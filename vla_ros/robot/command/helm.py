@@ -126,7 +126,11 @@ class Helm:
 
     def silent(self, now_ns: int) -> bool:
         """Whether nobody is in command and the last window has been played to its end."""
-        return (self._gate.closed or self.released) and self._rest.over(now_ns)
+        return (self._gate.closed or self.released) and self.rested(now_ns)
+
+    def rested(self, now_ns: int) -> bool:
+        """Whether it has rested until everything sent was played to its end."""
+        return self._rest.over(now_ns)
 
     def not_settled(self, steady_ns: int) -> Refusal | None:
         """Why it cannot be taken from where the robot is now, if it cannot."""

@@ -153,6 +153,11 @@ class JointsOfAllTopics:
         self._heard: dict[str, tuple[int, dict[str, float]]] = {}
         self._told_ns: int | None = None
 
+    def forget(self) -> None:
+        """Time jumped: what every topic said is of before."""
+        self._heard.clear()
+        self._told_ns = None
+
     def heard(
         self, source: StateSpec | JointSource, stamp_ns: int, positions: Mapping[str, float]
     ) -> tuple[int, dict[str, float]] | None:
@@ -166,8 +171,6 @@ class JointsOfAllTopics:
         for name, rule in source.derived.items():
             if rule.joint in positions:
                 values[name] = rule.scale * positions[rule.joint] + rule.offset
-        if stamp_ns < self._heard.get(source.topic, (0, {}))[0]:
-            self._heard.clear()  # time went back: what the others said is of before
         self._heard[source.topic] = (stamp_ns, values)
         if len(self._heard) < self._count:
             return None

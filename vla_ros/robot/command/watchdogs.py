@@ -135,23 +135,21 @@ class JointWatch:
         """Whether the latest joint state is young enough."""
         return self._steady_ns is not None and steady_ns - self._steady_ns <= self._max_age_ns
 
-    def alarm(self, steady_ns: int, followed: bool) -> Alarm | None:
-        """Why to stop, if there is a reason.
+    def silence(self, steady_ns: int) -> str:
+        """What is missing where no joint state came for too long, else empty."""
+        if self._steady_ns is None or self.fresh(steady_ns):
+            return ""
+        return (
+            f"no joint state for {(steady_ns - self._steady_ns) / 1e9:.3f} s, expected one every "
+            f"{self._max_age_ns / 1e9:.3f} s or sooner"
+            f"{'; the last one was refused: ' + self._refused if self._refused else ''}; "
+            "check the robot driver"
+        )
 
-        Args:
-            steady_ns: Steady time, in [ns].
-            followed: Whether the robot is meant to be where it is commanded (not in a dry run).
-        """
-        if self._steady_ns is not None and not self.fresh(steady_ns):
-            age_s = (steady_ns - self._steady_ns) / 1e9
-            return (
-                "joint_state",
-                f"no joint state for {age_s:.3f} s, expected one every "
-                f"{self._max_age_ns / 1e9:.3f} s or sooner"
-                f"{'; the last one was refused: ' + self._refused if self._refused else ''}; "
-                "check the robot driver, then resume",
-            )
-        return self._alarm if followed else None
+    @property
+    def astray(self) -> Alarm | None:
+        """Why to stop, where the robot is not where it was sent."""
+        return self._alarm
 
     def _compare(self, stamp_ns: int, measured: FloatArray) -> None:
         there = None

@@ -42,6 +42,7 @@ def status_msg(report: BridgeReport, now_ns: int, last_refusal: str) -> BridgeSt
         stop_reason=_REASON[report.stop_reason],
         stop_text=report.stop_text,
         reset_required=report.reset_required,
+        hindrance=report.hindrance,
         buffer_left_s=report.buffer_left_s,
         deadline_misses=report.deadline_misses,
         chunks_accepted=report.chunks_accepted,

@@ -37,6 +37,7 @@ def bridge_view(message: BridgeStatus) -> BridgeView:
         enabled=message.enabled,
         stopped=message.reset_required,
         stop_text=message.stop_text,
+        hindrance=message.hindrance,
         owner=message.owner,
     )
 
