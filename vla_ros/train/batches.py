@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from vla_ros.data.demos import DemoSet
-from vla_ros.policy.checkpoints.nano import NanoConfig, NanoStatistics, action_processor
+from vla_ros.policy.checkpoints.nano import NanoStatistics, action_processor
+from vla_ros.policy.checkpoints.nano_config import NanoConfig
 from vla_ros.train.instructions import disturbed, instruction
 
 VALIDATION_EVERY = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vla_ros.policy.checkpoints.nano import NanoConfig
+from vla_ros.policy.checkpoints.nano_config import NanoConfig
 
 
 def model_card(config: NanoConfig) -> str:

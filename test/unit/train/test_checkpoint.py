@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_demos import write_tiny_checkpoint
 
-from vla_ros.policy.checkpoints.nano import CheckpointError, load_nano
+from vla_ros.policy.checkpoints.nano import load_nano
+from vla_ros.policy.checkpoints.nano_config import CheckpointError
 from vla_ros.policy.families.nano import NanoPolicy
 from vla_ros.policy.first_look import ObservationMismatch
 from vla_ros.policy.protocol import PolicyRequest

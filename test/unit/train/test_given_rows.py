@@ -12,7 +12,8 @@ import pytest
 import torch
 from tiny_demos import TINY_SIZES, tiny_config, tiny_info, tiny_statistics
 
-from vla_ros.policy.checkpoints.nano import CheckpointError, load_nano, save_nano
+from vla_ros.policy.checkpoints.nano import load_nano, save_nano
+from vla_ros.policy.checkpoints.nano_config import CheckpointError
 from vla_ros.policy.families.nano import NanoPolicy
 from vla_ros.policy.guidance import GuidanceError
 from vla_ros.policy.models.nano import Nano

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from vla_ros.data.demos import DemoInfo, DemoSet, DemoWriter, FrameArrays, open_demos
-from vla_ros.policy.checkpoints.nano import NanoConfig, NanoStatistics, save_nano
+from vla_ros.policy.checkpoints.nano import NanoStatistics, save_nano
+from vla_ros.policy.checkpoints.nano_config import NanoConfig
 from vla_ros.policy.models.nano import Nano
 from vla_ros.train.config import TrainConfig
 from vla_ros.train.policy import policy_config

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +12,7 @@ from torch import Tensor
 from vla_ros.errors import VlaError
 from vla_ros.policy.checkpoints.declaration import Declaration
 from vla_ros.policy.checkpoints.lerobot_folder import ACTION, IMAGE, STATE, LeRobotFolder
+from vla_ros.policy.checkpoints.weights import model_id
 from vla_ros.policy.first_look import checked_state, sized_images
 from vla_ros.policy.processors import Normaliser
 from vla_ros.policy.protocol import PolicySpec
@@ -106,7 +105,7 @@ def lerobot_values(
     keys = tuple(theirs.get(key, key) for key in folder.cameras)
     spec = PolicySpec(
         name=name,
-        model_id=_digest(folder.weights.path)[:12],
+        model_id=model_id(folder.weights.path),
         camera_keys=keys,
         image_size=folder.image_size,
         state_names=declaration.names("state_names", declaration.state_names, folder.dim(STATE)),
@@ -124,12 +123,3 @@ def lerobot_values(
         state=folder.normaliser(STATE),
         action=folder.normaliser(ACTION),
     )
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file, a megabyte at a time."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -12,8 +12,6 @@ truncated file, missing statistics, an unknown configuration key.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -29,89 +27,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vla_ros.errors import VlaError
-from vla_ros.policy.models.nano import Nano, NanoSizes
-from vla_ros.policy.processors import (
-    ActionProcessor,
-    MeanStd,
-    RelativeActions,
-    SignBinary,
-    WordTokenizer,
+from vla_ros.policy.checkpoints.nano_config import (
+    NORM_MAP,
+    CheckpointError,
+    NanoConfig,
+    config_from_json,
+    config_to_json,
+    features_of,
 )
+from vla_ros.policy.checkpoints.weights import model_id
+from vla_ros.policy.models.nano import Nano
+from vla_ros.policy.processors import ActionProcessor, MeanStd, RelativeActions, SignBinary
 
 _PRE_STATE = "policy_preprocessor_step_3_normalizer_processor.safetensors"
 _POST_STATE = "policy_postprocessor_step_0_unnormalizer_processor.safetensors"
-_NORM_MAP = {"VISUAL": "IDENTITY", "STATE": "MEAN_STD", "ACTION": "MEAN_STD"}
-
-
-class CheckpointError(VlaError):
-    """A checkpoint that cannot be used."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NanoConfig:
-    """Everything about a nano checkpoint that is not a weight or a statistic.
-
-    Attributes:
-        robot: Name of the robot file the data came from.
-        spec_hash: Hash of that robot file.
-        camera_keys: Cameras in the network's order.
-        state_names: State vector, in order.
-        action_names: Action vector, in order.
-        action_kinds: "position" or "binary" for each action element.
-        num_steps: Euler steps from noise to a chunk.
-        time_contract: ``TimeContract.to_dict()``.
-        vocabulary: Known words.
-        max_words: Longest instruction.
-        object_names: Order of the object head.
-        bin_names: Order of the bin head.
-        scene_mean: Centre of the auxiliary heads' positions, x y z in metres.
-        scene_scale: Their unit in metres.
-        sizes: Sizes of the network.
-        training: How the weights came about; free of meaning for inference.
-        rtc_max_delay: Most leading rows it was trained to be given clean; 0: none.
-    """
-
-    robot: str
-    spec_hash: int
-    camera_keys: tuple[str, ...]
-    state_names: tuple[str, ...]
-    action_names: tuple[str, ...]
-    action_kinds: tuple[str, ...]
-    num_steps: int
-    time_contract: Mapping[str, Any]
-    vocabulary: tuple[str, ...]
-    max_words: int
-    object_names: tuple[str, ...]
-    bin_names: tuple[str, ...]
-    scene_mean: tuple[float, float, float]
-    scene_scale: float
-    sizes: NanoSizes
-    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    rtc_max_delay: int = 0
-
-    def __post_init__(self) -> None:
-        sizes = self.sizes
-        facts = {
-            "cameras": (sizes.cameras, len(self.camera_keys)),
-            "state_dim": (sizes.state_dim, len(self.state_names)),
-            "action_dim": (sizes.action_dim, len(self.action_names)),
-            "words": (sizes.words, len(self.vocabulary) + 2),
-            "objects": (sizes.objects, len(self.object_names)),
-            "bins": (sizes.bins, len(self.bin_names)),
-        }
-        wrong = [f"{k}: sizes say {a}, names say {b}" for k, (a, b) in facts.items() if a != b]
-        if wrong or len(self.action_kinds) != len(self.action_names):
-            raise CheckpointError("Configuration contradicts itself: " + "; ".join(wrong))
-        if not 0 <= self.rtc_max_delay < sizes.horizon:
-            raise CheckpointError(
-                f"rtc_max_delay is {self.rtc_max_delay}, expected 0 to {sizes.horizon - 1}: fewer "
-                "rows than a chunk has"
-            )
-
-    def tokenizer(self) -> WordTokenizer:
-        """The tokenizer of this vocabulary."""
-        return WordTokenizer(self.vocabulary, self.max_words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,9 +115,9 @@ def save_nano(
     half = {name: tensor.detach().cpu().half().contiguous() for name, tensor in weights.items()}
     _refuse_not_finite(half, "the weights as float16")
     save_file(half, partial / "model.safetensors", metadata={"format": "pt"})
-    _write_json(partial / "config.json", _config_to_json(config))
-    features = _features(config)
-    normalise = {"eps": 1e-8, "features": features, "norm_map": _NORM_MAP}
+    _write_json(partial / "config.json", config_to_json(config))
+    features = features_of(config)
+    normalise = {"eps": 1e-8, "features": features, "norm_map": NORM_MAP}
     _write_json(
         partial / "policy_preprocessor.json",
         {
@@ -248,7 +177,7 @@ def load_nano(folder: Path | str) -> NanoCheckpoint:
         CheckpointError: Something is missing, damaged, unknown or does not fit.
     """
     folder = Path(folder)
-    config = _config_from_json(_read_json(folder / "config.json"))
+    config = config_from_json(_read_json(folder / "config.json"))
     sizes = config.sizes
     stats = _read_tensors(folder / _PRE_STATE)
     post = _read_tensors(folder / _POST_STATE)
@@ -285,59 +214,13 @@ def load_nano(folder: Path | str) -> NanoCheckpoint:
         config=config,
         statistics=NanoStatistics(state=pair("observation.state"), action=pair("action")),
         weights={name: tensor.float() for name, tensor in weights.items()},
-        model_id=hashlib.sha256(path.read_bytes()).hexdigest()[:12],
+        model_id=model_id(path),
     )
-
-
-def _features(config: NanoConfig) -> dict[str, Any]:
-    sizes = config.sizes
-    image = {"type": "VISUAL", "shape": [3, sizes.image_height, sizes.image_width]}
-    features: dict[str, Any] = {f"observation.images.{k}": image for k in config.camera_keys}
-    features["observation.state"] = {"type": "STATE", "shape": [sizes.state_dim]}
-    features["action"] = {"type": "ACTION", "shape": [sizes.action_dim]}
-    return features
 
 
 def _binary_names(config: NanoConfig) -> list[str]:
     pairs = zip(config.action_names, config.action_kinds, strict=True)
     return [name for name, kind in pairs if kind == "binary"]
-
-
-def _config_to_json(config: NanoConfig) -> dict[str, Any]:
-    features = _features(config)
-    return {
-        "type": "nano",
-        "n_obs_steps": 1,
-        "input_features": {k: v for k, v in features.items() if k != "action"},
-        "output_features": {"action": features["action"]},
-        "normalization_mapping": _NORM_MAP,
-        "chunk_size": config.sizes.horizon,
-        **dataclasses.asdict(config),
-        "spec_hash": f"{config.spec_hash:#018x}",
-    }
-
-
-def _config_from_json(values: dict[str, Any]) -> NanoConfig:
-    if values.get("type") != "nano":
-        raise CheckpointError(f"config.json: expected type 'nano', got {values.get('type')!r}.")
-    fields = {field.name for field in dataclasses.fields(NanoConfig)}
-    derived = {"type", "n_obs_steps", "input_features", "output_features"}
-    derived |= {"normalization_mapping", "chunk_size"}
-    values = {"rtc_max_delay": 0, **values}  # written since rows can be given
-    missing, unknown = fields - values.keys(), values.keys() - fields - derived
-    if missing or unknown:
-        raise CheckpointError(f"config.json: missing {sorted(missing)}, unknown {sorted(unknown)}.")
-
-    def frozen(value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-    try:
-        kept = {name: frozen(values[name]) for name in fields}
-        kept["sizes"] = NanoSizes(**{k: frozen(v) for k, v in values["sizes"].items()})
-        kept["spec_hash"] = int(values["spec_hash"], 16)
-        return NanoConfig(**kept)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"config.json does not fit this version: {error}.") from error
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

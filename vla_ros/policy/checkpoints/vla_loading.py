@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -14,7 +12,7 @@ from torch import nn
 from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
 from vla_ros.policy.checkpoints.layouts import CheckpointFolder, LayoutError
 from vla_ros.policy.checkpoints.vla_options import Advantage, Dual, FlowOptions, Sized, VlaOptions
-from vla_ros.policy.checkpoints.weights import Part, fill
+from vla_ros.policy.checkpoints.weights import Part, fill, model_id
 from vla_ros.policy.dual_policy import AtOnce, DualPolicy, TwoStagePolicy
 from vla_ros.policy.flow_policy import FlowPolicy, FlowProcessors
 from vla_ros.policy.models.gated import GatedSizes
@@ -265,13 +263,3 @@ def setting(folder: CheckpointFolder, *names: str, default: Any = None) -> Any:
     if default is None:
         raise LayoutError(f"'{folder.folder}/config.json' lacks '{names[0]}'; copy it again")
     return default
-
-
-def model_id(path: Path) -> str:
-    """A short hash of a weights' file: of its size, header and last bytes, as it may be huge."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256(str(path.stat().st_size).encode())
-        digest.update(file.read(1 << 20))
-        file.seek(max(0, path.stat().st_size - (1 << 20)))
-        digest.update(file.read())
-    return digest.hexdigest()[:12]

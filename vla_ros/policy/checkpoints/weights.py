@@ -6,6 +6,7 @@ needs little more memory than the weights themselves, even where tensors are fus
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -241,3 +242,13 @@ def _fill_one(name: str, target: Tensor, part: Part, file: TensorFile) -> None:
         if part.plus:
             rows += part.plus
         begin += shape[0] if shape else 0
+
+
+def model_id(path: Path) -> str:
+    """A short hash of a weights' file: of its size, header and last bytes, as it may be huge."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256(str(path.stat().st_size).encode())
+        digest.update(file.read(1 << 20))
+        file.seek(max(0, path.stat().st_size - (1 << 20)))
+        digest.update(file.read())
+    return digest.hexdigest()[:12]

@@ -31,9 +31,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from vla_ros.errors import VlaError
 from vla_ros.policy.checkpoints.declaration import Declaration, DeclarationError
 from vla_ros.policy.checkpoints.layouts import read_json
-from vla_ros.policy.checkpoints.vla_loading import model_id, relative_actions
+from vla_ros.policy.checkpoints.vla_loading import relative_actions
 from vla_ros.policy.checkpoints.vla_options import options_as
-from vla_ros.policy.checkpoints.weights import TensorFile, check_memory
+from vla_ros.policy.checkpoints.weights import TensorFile, check_memory, model_id
 from vla_ros.policy.first_look import checked_images, checked_state
 from vla_ros.policy.models.binned import TOKENS, ActionTokens, BinnedActions
 from vla_ros.policy.network_policy import NetworkPolicy
