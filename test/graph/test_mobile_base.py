@@ -92,6 +92,11 @@ def still(base: Base) -> bool:
     return twist.linear.x == 0.0 and twist.angular.z == 0.0
 
 
+def silent(base: Base) -> bool:
+    count = len(base.twists)
+    return not base.stage.waits(lambda: len(base.twists) > count, 0.5)
+
+
 def test_velocity_rows_become_twists_within_the_limits_and_end_in_zero(base: Base) -> None:
     base.drive()
     base.stage.wait(lambda: any(map(fast, base.twists)), "the base to drive", 20.0)
@@ -116,5 +121,5 @@ def test_a_stop_brings_the_base_to_zero_before_its_plan_is_over(base: Base) -> N
     base.stage.wait(answer.done, "the answer")
     base.stage.wait(lambda: still(base), "the base to stand", timeout_s=3.0)
     count = len(base.twists)
-    base.stage.wait(lambda: len(base.twists) > count + 20, "more commands")
+    base.stage.wait(lambda: silent(base), "the bridge to fall silent", 20.0)
     assert all(t.twist.linear.x == 0.0 for t in base.twists[count:])

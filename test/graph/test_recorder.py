@@ -48,6 +48,8 @@ def test_a_run_is_recorded_with_images_our_own_messages_and_the_latched_ones(
         observed: list[Observation] = []
         profile = qos.profile("observation")
         made.node.create_subscription(Observation, "observation", observed.append, profile)
+        made.wait(lambda: made.node.count_subscribers("/vla/observation") == 2, "the recorder")
+        observed.clear()
         made.wait(lambda: len(observed) > 20, "observations")
         made.wait(
             lambda: int(values(made, "episode_recorder").get("messages", 0)) > 200, "a recording"
