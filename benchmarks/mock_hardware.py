@@ -115,12 +115,16 @@ class MockHardware:
 
     def bring_up(self, *names: str) -> None:
         """Load, configure and activate controllers."""
+        self.load(*names)
+        self.switch(activate=names)
+
+    def load(self, *names: str) -> None:
+        """Load and configure controllers."""
         from controller_manager_msgs.srv import ConfigureController, LoadController
 
         for name in names:
-            self._call(LoadController, "load_controller", name=name)
-            self._call(ConfigureController, "configure_controller", name=name)
-        self.switch(activate=names)
+            self._told(LoadController, "load_controller", name=name)
+            self._told(ConfigureController, "configure_controller", name=name)
 
     def switch(self, *, activate: tuple[str, ...] = (), deactivate: tuple[str, ...] = ()) -> None:
         """Activate and deactivate controllers, all or none."""
@@ -131,7 +135,14 @@ class MockHardware:
             "deactivate_controllers": list(deactivate),
             "strictness": SwitchController.Request.STRICT,
         }
-        self._call(SwitchController, "switch_controller", **request)
+        self._told(SwitchController, "switch_controller", **request)
+
+    def states(self) -> dict[str, str]:
+        """State of each loaded controller."""
+        from controller_manager_msgs.srv import ListControllers
+
+        listed = self._call(ListControllers, "list_controllers")[0].controller
+        return {controller.name: controller.state for controller in listed}
 
     def close(self) -> None:
         """End it."""
@@ -143,7 +154,12 @@ class MockHardware:
         process.start()
         return process
 
-    def _call(self, kind: Any, service: str, **fields: Any) -> None:
+    def _told(self, kind: Any, service: str, **fields: Any) -> None:
+        if not any(answer.ok for answer in self._call(kind, service, **fields)):
+            raise MockHardwareError(f"{service} {fields} failed", self.lines)
+
+    def _call(self, kind: Any, service: str, **fields: Any) -> list[Any]:
+        """Its answers; one that has just died may have been asked in vain, so it is asked again."""
         client = self._node.create_client(kind, f"{_MANAGER}/{service}")
         attempts: list[Any] = []
         asked_s = 0.0
@@ -151,15 +167,13 @@ class MockHardware:
         def answered() -> bool:
             nonlocal asked_s
             if client.service_is_ready() and time.monotonic() > asked_s + _AGAIN_S:
-                asked_s = time.monotonic()  # one that has just died is still discovered
+                asked_s = time.monotonic()
                 attempts.append(client.call_async(kind.Request(**fields)))
             return any(attempt.done() for attempt in attempts)
 
         try:
             self._alive(answered, f"the answer of {service}")
-            answers = [attempt.result() for attempt in attempts if attempt.done()]
-            if not any(answer.ok for answer in answers):
-                raise MockHardwareError(f"{service} {fields} failed", self.lines)
+            return [attempt.result() for attempt in attempts if attempt.done()]
         finally:
             self._node.destroy_client(client)
 

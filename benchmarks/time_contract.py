@@ -31,8 +31,9 @@ from vla_ros.policy.runner import PolicyRunner
 from vla_ros.robot.load import load_robot
 from vla_ros.robot.spec.robot import RobotSpec, spec_hash
 from vla_ros.sim import kinematics
-from vla_ros.sim.expert import HELD_FINGER, OPEN_ENOUGH, ScriptedExpert
+from vla_ros.sim.expert import OPEN_ENOUGH, ScriptedExpert
 from vla_ros.sim.expert_policy import ExpertPolicy, read_canonical
+from vla_ros.sim.expert_world import HELD_FINGER
 from vla_ros.sim.noise import StartPose
 from vla_ros.sim.rollout import Episode, Rollout, Timing
 from vla_ros.sim.truth import BINS, CUBES, FINGER_INDEX, FINGER_OPEN, Array, Target

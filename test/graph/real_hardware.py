@@ -6,17 +6,16 @@ Needs a ROS installation with ros2_control and ros2_controllers.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from stage import Stage
-from std_msgs.msg import String
+
+from benchmarks.mock_hardware import MockHardware
 
 STATES = ("position", "velocity", "effort")
 BROADCASTER = {"type": "joint_state_broadcaster/JointStateBroadcaster"}
@@ -68,55 +67,17 @@ def urdf_of(joints: Mapping[str, str], *, dynamics: bool, wheels: Collection[str
     )
 
 
-class RealHardware:
+class RealHardware(MockHardware):
     """A controller manager in a process of its own.
 
     Attributes:
         joints: Every JointState that its broadcaster published.
     """
 
-    def __init__(self, on: Stage) -> None:
-        self._stage = on
+    def __init__(self, on: Stage, urdf: str, parameters: Path) -> None:
+        super().__init__(on.node, on.wait, urdf, parameters)
         self.joints: list[JointState] = []
         on.node.create_subscription(JointState, "/joint_states", self.joints.append, 400)
-
-    def call(self, kind: Any, service: str, /, **values: Any) -> Any:
-        """The answer of a service of the controller manager."""
-        client = self._stage.node.create_client(kind, f"/controller_manager/{service}")
-        self._stage.wait(client.service_is_ready, f"the service {service}")
-        future = client.call_async(kind.Request(**values))
-        self._stage.wait(future.done, f"an answer of {service}")
-        self._stage.node.destroy_client(client)
-        return future.result()
-
-    def load(self, names: list[str], active: list[str]) -> None:
-        """Load and configure controllers, and activate some of them."""
-        from controller_manager_msgs.srv import ConfigureController, LoadController
-
-        for name in names:
-            assert self.call(LoadController, "load_controller", name=name).ok, name
-            assert self.call(ConfigureController, "configure_controller", name=name).ok, name
-        self.switch(active)
-
-    def switch(self, activate: list[str], deactivate: list[str] | None = None) -> None:
-        """Switch controllers, strictly."""
-        from controller_manager_msgs.srv import SwitchController
-
-        answer = self.call(
-            SwitchController,
-            "switch_controller",
-            activate_controllers=activate,
-            deactivate_controllers=deactivate or [],
-            strictness=SwitchController.Request.STRICT,
-        )
-        assert answer.ok, answer
-
-    def states(self) -> dict[str, str]:
-        """State of each loaded controller."""
-        from controller_manager_msgs.srv import ListControllers
-
-        listed = self.call(ListControllers, "list_controllers").controller
-        return {controller.name: controller.state for controller in listed}
 
     def at(self, joint: str, field: str = "position") -> float:
         """The newest measured value of a joint; NaN before the first."""
@@ -157,19 +118,8 @@ def real_hardware(
         parameters[name] = {"ros__parameters": rest}
     path = folder / "controllers.yaml"
     path.write_text(json.dumps(parameters), encoding="utf-8")  # YAML without aliases
-    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    description = on.node.create_publisher(String, "/robot_description", latched)
-    description.publish(String(data=urdf_of(joints, dynamics=dynamics, wheels=wheels)))
-    binary = Path(get_package_prefix("controller_manager"), "lib", "controller_manager")
-    argv = [str(binary / "ros2_control_node"), "--ros-args", "--params-file", str(path)]
-    with (folder / "controller_manager.log").open("w") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            yield RealHardware(on)
-        finally:
-            process.terminate()
-            try:
-                process.wait(10.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    running = RealHardware(on, urdf_of(joints, dynamics=dynamics, wheels=wheels), path)
+    try:
+        yield running
+    finally:
+        running.close()

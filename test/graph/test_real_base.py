@@ -112,7 +112,8 @@ class Base:
 def base(tmp_path: Path) -> Iterator[Base]:
     joints = dict.fromkeys(WHEELS, "velocity")
     with stage() as on, real_hardware(on, tmp_path, joints, CONTROLLERS, wheels=WHEELS) as real:
-        real.load(["broadcaster", "base"], ["broadcaster"])
+        real.bring_up("broadcaster")
+        real.load("base")
         on.wait(lambda: bool(real.joints), "joint states")
         rows = np.tile([FORWARD, TURN], (80, 1))
         robot = Driven(on, tmp_path, ROBOT, simulated=False, rows=lambda _: rows)

@@ -72,10 +72,8 @@ FINGER = {
 @pytest.fixture
 def hardware(tmp_path: Path) -> Iterator[tuple[Stage, RealHardware]]:
     with stage() as on, real_hardware(on, tmp_path, JOINTS, CONTROLLERS) as made:
-        made.load(
-            ["broadcaster", "arm_controller", "arm_forward", "lift_controller", "finger_forward"],
-            ["broadcaster", "arm_forward"],
-        )
+        made.bring_up("broadcaster", "arm_forward")
+        made.load("arm_controller", "lift_controller", "finger_forward")
         on.wait(lambda: bool(made.joints), "joint states")
         yield on, made
 
@@ -151,8 +149,7 @@ def test_an_effort_is_clipped_and_ends_as_the_robot_file_says(
         stage() as on,
         real_hardware(on, tmp_path, JOINTS, CONTROLLERS, dynamics=False) as real,
     ):
-        names = ["broadcaster", "arm_controller", "press_controller", "finger_forward"]
-        real.load(names, names)
+        real.bring_up("broadcaster", "arm_controller", "press_controller", "finger_forward")
         on.wait(lambda: bool(real.joints), "joint states")
         robot = Driven(on, tmp_path, values, simulated=False)
         robot.until(Commanded.HOLDING, "the bridge in command")
@@ -189,7 +186,7 @@ def test_a_controller_that_is_switched_off_in_mid_motion_stops_the_run(
     on, real = hardware
     robot = robot_on(on, tmp_path, WINDOWS)
     robot.drive(lambda: robot.status.state == Commanded.TRACKING, "the run")
-    real.switch([], ["arm_controller"])
+    real.switch(deactivate=("arm_controller",))
     robot.until(Commanded.STOPPED, "the stop")
     assert robot.status.stop_reason == BridgeStatus.TRACKING_ERROR
     assert "'arm_controller' is inactive, expected active" in robot.status.stop_text
@@ -212,7 +209,7 @@ def test_a_gripper_is_moved_by_its_action(
     if not installed(package):
         pytest.skip(f"{package} is not installed")
     on, real = hardware
-    real.load([name], [])
+    real.load(name)
     gripper = {
         "controller": controller,
         "topic": f"/{name}/gripper_cmd",

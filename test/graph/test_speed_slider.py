@@ -91,7 +91,7 @@ def real_arm(on: Stage, folder: Path) -> Iterator[tuple[dict[str, Any], Slide]]:
 
     joints = dict.fromkeys(ARM, "position")
     with real_hardware(on, folder, joints, CONTROLLERS, dynamics=False) as hardware:
-        hardware.load(list(CONTROLLERS), list(CONTROLLERS))
+        hardware.bring_up(*CONTROLLERS)
         slider = on.node.create_publisher(
             SpeedScalingFactor, "/arm_controller/speed_scaling_input", qos.profile("latched")
         )

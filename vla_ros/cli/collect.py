@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vla_ros.cli.episodes import HORIZON, expert_spec, training_episode
-from vla_ros.data.demos import DemoInfo, DemoWriter, FrameArrays, read_info
+from vla_ros.data.demo_frames import DemoInfo, FrameArrays
+from vla_ros.data.demos import DemoWriter, read_info
 from vla_ros.policy.load import load_policy
 from vla_ros.policy.runner import PolicyRunner
 from vla_ros.robot.load import load_robot

@@ -1,36 +1,23 @@
 """The scripted expert: a rule that looks only at the present state.
 
-`ScriptedExpert.chunk` rolls the rule forward on a small kinematic model of the world (the hand
-follows perfectly, a held cube moves with it, the fingers move at a finite rate) and solves the
-inverse kinematics of all rows at once. Because the rule has no memory, a chunk can start from any
-state: a displaced hand, a failed grasp, a wrong cube in the gripper, a finished task.
+`ScriptedExpert.chunk` rolls the rule forward in `expert_world` and solves the inverse kinematics of
+all rows at once. Because the rule has no memory, a chunk can start from any state: a displaced
+hand, a failed grasp, a wrong cube in the gripper, a finished task.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from vla_ros.sim import kinematics
+from vla_ros.sim.expert_world import HELD_FINGER, Aim, World, advance, clip, inside, wrap
 from vla_ros.sim.model import BIN_FLOOR_Z, BIN_INSIDE, CUBE_HALF, HOME
 from vla_ros.sim.scenes import SLOT_X
 from vla_ros.sim.truth import BINS, CUBES, FINGER_OPEN, Array, SimTruth, Target
 
-SPEED = 0.40
-"""Most the tcp moves, in [m/s]."""
-ACCELERATION = 1.6
-"""Of the tcp, in [m/s^2]: about 6 rad/s^2 in the joints."""
-TURN_SPEED = 1.5
-TURN_ACCELERATION = 5.0
-APPROACH_RATE = 9.0
-"""Speed per distance near a goal, in [1/s]."""
-SETTLING_S = 0.06
-"""Time constant with which the velocity follows the wanted one, in [s]."""
-FINGER_SPEED = 0.20
-"""Of the kinematic fingers, in [m/s]."""
 TILT_RATE = 1.2
 """Speed at which a tilted hand is turned upright, in [rad/s]."""
 SUBSTEPS = 4
@@ -47,58 +34,10 @@ CARRY_Z = 0.135
 PLACE_Z = 0.054
 STACK_Z = 0.095
 """Height from which a cube is let go over a bin that is full."""
-HELD_FINGER = 0.0245
-"""The fingers hold a cube when they are closed so far around one, in [m]."""
 OPEN_ENOUGH = 0.036
 
 
-@dataclass
-class _World:
-    """The kinematic state: the hand points down."""
-
-    p: list[float]
-    v: list[float]
-    yaw: float
-    turn: float
-    finger: float
-    cubes: dict[str, list[float]]
-    cube_yaws: dict[str, float]
-    bins: dict[str, tuple[float, float]]
-    held: str | None = None
-    grip: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    grasp_yaws: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Aim:
-    """Where the rule wants the hand now."""
-
-    x: float
-    y: float
-    z: float
-    yaw: float
-    gripper: float
-    lateral: float = 1.0
-
-
-_Rule = Callable[[_World], _Aim]
-
-
-def _clip(value: float, low: float, high: float) -> float:
-    return low if value < low else high if value > high else value
-
-
-def _wrap(angle: float, period: float = math.pi) -> float:
-    """The equivalent angle nearest to 0."""
-    return angle - period * round(angle / period)
-
-
-def _inside(cube: list[float], bin_: tuple[float, float]) -> bool:
-    return (
-        abs(cube[0] - bin_[0]) < BIN_INSIDE[0]
-        and abs(cube[1] - bin_[1]) < BIN_INSIDE[1]
-        and cube[2] < 0.10
-    )
+_Rule = Callable[[World], Aim]
 
 
 class ScriptedExpert:
@@ -133,7 +72,7 @@ class ScriptedExpert:
         dt_ns: int,
     ) -> Array:
         """Move the hand to a pose and stay there, whatever the task. Shape (T, 7)."""
-        aim = _Aim(*position, yaw, gripper)
+        aim = Aim(*position, yaw, gripper)
         return self._roll(truth, rows, dt_ns, lambda world: aim)
 
     def holds(self, truth: SimTruth) -> str | None:
@@ -151,11 +90,11 @@ class ScriptedExpert:
         yaw_next = math.atan2(-rotation[1, 0, 1], rotation[1, 1, 1])
         tilt = _tilt(rotation[0])
         yaw0 = _yaw_without(tilt, rotation[0])
-        world = _World(
+        world = World(
             p=position[0].tolist(),
             v=((position[1] - position[0]) * 1e3).tolist(),
             yaw=yaw0,
-            turn=_wrap(yaw_next - yaw, 2 * math.pi) * 1e3,
+            turn=wrap(yaw_next - yaw, 2 * math.pi) * 1e3,
             finger=truth.finger,
             cubes={n: truth.objects[n].position.tolist() for n in CUBES},
             cube_yaws={n: _cube_yaw(truth.objects[n].quaternion) for n in CUBES},
@@ -176,7 +115,7 @@ class ScriptedExpert:
             out[row, 6] = rule(world).gripper
             if row + 1 < rows:
                 for _ in range(SUBSTEPS):
-                    _advance(world, rule(world), h)
+                    advance(world, rule(world), h)
         upright = np.maximum(
             0.0,
             1.0
@@ -187,25 +126,25 @@ class ScriptedExpert:
         out[:, :6] = q
         return out
 
-    def _rule(self, world: _World, target: Target) -> _Aim:
+    def _rule(self, world: World, target: Target) -> Aim:
         if world.held == target.cube:
             return self._carry(world, target)
         if world.held is not None:
             return self._put_down(world, world.held)
-        if _inside(world.cubes[target.cube], world.bins[target.bin]):
+        if inside(world.cubes[target.cube], world.bins[target.bin]):
             return self._go_home(world)
         return self._pick(world, target.cube)
 
-    def _go_home(self, world: _World) -> _Aim:
+    def _go_home(self, world: World) -> Aim:
         x, y, z = world.p
         if z < 0.10 and world.finger < OPEN_ENOUGH:
-            return _Aim(x, y, z, world.yaw, 1.0, 0.0)
-        free = _clip((z - 0.08) / 0.05, 0.0, 1.0)
+            return Aim(x, y, z, world.yaw, 1.0, 0.0)
+        free = clip((z - 0.08) / 0.05, 0.0, 1.0)
         if math.hypot(x - self._home[0], y - self._home[1]) < 0.05:
             free = 1.0
-        return _Aim(*self._home, _nearest_turn(0.0, world.yaw), 1.0, free)
+        return Aim(*self._home, _nearest_turn(0.0, world.yaw), 1.0, free)
 
-    def _pick(self, world: _World, name: str) -> _Aim:
+    def _pick(self, world: World, name: str) -> Aim:
         cx, cy, cz = world.cubes[name]
         if name not in world.grasp_yaws:
             world.grasp_yaws[name] = _grasp_yaw(world, name)
@@ -219,14 +158,14 @@ class ScriptedExpert:
         slack_xy, slack_z, slack_turn = (0.016, 0.014, 0.35) if closing else (0.006, 0.006, 0.1)
         near = d < slack_xy and abs(z - grasp_z) < slack_z and turn < slack_turn
         if near and (still or closing):
-            return _Aim(cx, cy, grasp_z, yaw, 0.0)
+            return Aim(cx, cy, grasp_z, yaw, 0.0)
         e = d + 0.06 * max(0.0, turn - 0.04)
         if world.finger < OPEN_ENOUGH and z < 0.10 and d < 0.06:
             # closed beside or upon the cube: open above it before coming down again
             e = max(e, 0.06)
         return _funnel(world, (cx, cy), yaw, grasp_z, TRANSIT_Z, e, 0.006, 1.0)
 
-    def _carry(self, world: _World, target: Target) -> _Aim:
+    def _carry(self, world: World, target: Target) -> Aim:
         bx, by = world.bins[target.bin]
         sx, sy, place_z = self._place(world, target)
         cube = world.cubes[target.cube]
@@ -240,16 +179,16 @@ class ScriptedExpert:
         opening = world.finger > 0.0225
         low = z < place_z + (0.02 if opening else 0.008)
         if low and d < (0.03 if opening else 0.014) and (still or opening):
-            return _Aim(x if opening else tx, y if opening else ty, place_z, world.yaw, 1.0)
-        inside = abs(cube[0] - bx) < BIN_INSIDE[0] - 0.03 and abs(cube[1] - by) < 0.02
-        if inside and z < 0.09:
-            return _Aim(tx, ty, place_z, yaw, 0.0)
+            return Aim(x if opening else tx, y if opening else ty, place_z, world.yaw, 1.0)
+        within = abs(cube[0] - bx) < BIN_INSIDE[0] - 0.03 and abs(cube[1] - by) < 0.02
+        if within and z < 0.09:
+            return Aim(tx, ty, place_z, yaw, 0.0)
         return _funnel(world, (tx, ty), yaw, place_z, CARRY_Z, d, 0.012, 0.0)
 
-    def _place(self, world: _World, target: Target) -> tuple[float, float, float]:
+    def _place(self, world: World, target: Target) -> tuple[float, float, float]:
         """The free spot of the bin: near slot, far slot, or on top of what lies there."""
         bx, by = world.bins[target.bin]
-        others = [c for n, c in world.cubes.items() if n != target.cube and _inside(c, (bx, by))]
+        others = [c for n, c in world.cubes.items() if n != target.cube and inside(c, (bx, by))]
         if not others:
             return bx - SLOT_X, by, PLACE_Z
         for side in (-SLOT_X, SLOT_X):
@@ -258,7 +197,7 @@ class ScriptedExpert:
         side = max((-SLOT_X, SLOT_X), key=lambda s: min(abs(c[0] - bx - s) for c in others))
         return bx + side, by, STACK_Z
 
-    def _put_down(self, world: _World, name: str) -> _Aim:
+    def _put_down(self, world: World, name: str) -> Aim:
         """Lay a wrong cube on the nearest free spot of the table."""
         x, y, z = world.p
         others = [c for n, c in world.cubes.items() if n != name]
@@ -276,11 +215,11 @@ class ScriptedExpert:
             spot = (x, y)
         d = math.hypot(spot[0] - x, spot[1] - y)
         if z < low + 0.006 and (d < 0.01 or opening):
-            return _Aim(x, y, low, world.yaw, 1.0)
+            return Aim(x, y, low, world.yaw, 1.0)
         return _funnel(world, spot, world.yaw, low, CARRY_Z, d, 0.008, 0.0)
 
 
-def _grasp_yaw(world: _World, name: str) -> float:
+def _grasp_yaw(world: World, name: str) -> float:
     """Turn of the hand that takes the cube by two faces and keeps clear of the others."""
     cx, cy, _ = world.cubes[name]
     others = [c for n, c in world.cubes.items() if n != name and c[2] < 0.08]
@@ -304,12 +243,12 @@ def _grasp_yaw(world: _World, name: str) -> float:
 
 def _nearest_turn(yaw: float, now: float) -> float:
     """The hand is the same after half a turn: take the nearer one, within what joint 6 can do."""
-    near = now + _wrap(yaw - now)
+    near = now + wrap(yaw - now)
     return near if abs(near) < 1.75 else yaw
 
 
 def _funnel(
-    world: _World,
+    world: World,
     spot: tuple[float, float],
     yaw: float,
     low_z: float,
@@ -317,74 +256,11 @@ def _funnel(
     error: float,
     free: float,
     gripper: float,
-) -> _Aim:
+) -> Aim:
     """Come down as the error shrinks; move sideways only when high enough."""
-    z = low_z + _clip((error - free) / 0.05, 0.0, 1.0) * (high_z - low_z)
-    lateral = _clip(1.0 - (z - world.p[2] - 0.012) / 0.035, 0.0, 1.0)
-    return _Aim(spot[0], spot[1], z, yaw, gripper, lateral)
-
-
-def _profile(distance: float, speed: float, acceleration: float) -> float:
-    """Speed at which a goal at this distance can be approached."""
-    return min(speed, APPROACH_RATE * distance, math.sqrt(1.1 * acceleration * distance))
-
-
-def _advance(world: _World, aim: _Aim, h: float) -> None:
-    """Move hand, fingers and what they hold for `h` seconds."""
-    dx, dy, dz = aim.x - world.p[0], aim.y - world.p[1], aim.z - world.p[2]
-    d = math.hypot(dx, dy)
-    lateral = aim.lateral * _profile(d, SPEED, ACCELERATION) / max(d, 1e-9)
-    vertical = math.copysign(_profile(abs(dz), 0.8 * SPEED, ACCELERATION), dz)
-    change = [
-        (lateral * dx - world.v[0]) / SETTLING_S,
-        (lateral * dy - world.v[1]) / SETTLING_S,
-        (vertical - world.v[2]) / SETTLING_S,
-    ]
-    size = math.hypot(*change)
-    scale = h * min(1.0, ACCELERATION / max(size, 1e-9))
-    for i in range(3):
-        old = world.v[i]
-        world.v[i] = old + scale * change[i]
-        world.p[i] += 0.5 * h * (old + world.v[i])
-    error = aim.yaw - world.yaw
-    wanted = math.copysign(_profile(abs(error), TURN_SPEED, TURN_ACCELERATION), error)
-    old = world.turn
-    step = _clip((wanted - old) / SETTLING_S, -TURN_ACCELERATION, TURN_ACCELERATION)
-    world.turn = old + h * step
-    world.yaw += 0.5 * h * (old + world.turn)
-    _move_fingers(world, aim.gripper, h)
-    if world.held is not None:
-        cube = world.cubes[world.held]
-        for i in range(3):
-            cube[i] = world.p[i] + world.grip[i]
-
-
-def _move_fingers(world: _World, gripper: float, h: float) -> None:
-    if gripper > 0.5:
-        world.finger = min(FINGER_OPEN, world.finger + FINGER_SPEED * h)
-        if world.held is not None and world.finger > HELD_FINGER:
-            cube = world.cubes[world.held]
-            floor = any(_inside(cube, b) for b in world.bins.values())
-            cube[2] = CUBE_HALF + (BIN_FLOOR_Z if floor else 0.0)
-            world.held = None
-        return
-    between = world.held or _between(world)
-    stop = CUBE_HALF if between else 0.0
-    world.finger = max(stop, world.finger - FINGER_SPEED * h)
-    if between and world.held is None and world.finger <= CUBE_HALF + 5e-4:
-        world.held = between
-        cube = world.cubes[between]
-        world.grip = (0.0, 0.0, cube[2] - world.p[2])
-
-
-def _between(world: _World) -> str | None:
-    """Name of the cube between the fingers, if any."""
-    for name, cube in world.cubes.items():
-        if math.hypot(cube[0] - world.p[0], cube[1] - world.p[1]) < 0.018 and (
-            abs(cube[2] - world.p[2]) < 0.022
-        ):
-            return name
-    return None
+    z = low_z + clip((error - free) / 0.05, 0.0, 1.0) * (high_z - low_z)
+    lateral = clip(1.0 - (z - world.p[2] - 0.012) / 0.035, 0.0, 1.0)
+    return Aim(spot[0], spot[1], z, yaw, gripper, lateral)
 
 
 def _held(truth: SimTruth, position: Array, rotation: Array) -> str | None:
@@ -404,7 +280,7 @@ def _cube_yaw(quaternion: Array) -> float:
     ax, ay, az = 1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)
     if abs(az) > 0.7:
         ax, ay = 2 * (x * y - w * z), 1 - 2 * (x * x + z * z)
-    return _wrap(math.atan2(ay, ax), math.pi / 2)
+    return wrap(math.atan2(ay, ax), math.pi / 2)
 
 
 def _strange(q: Array) -> bool:

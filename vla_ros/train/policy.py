@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vla_ros.data.demos import DemoInfo
+from vla_ros.data.demo_frames import DemoInfo
 from vla_ros.policy.checkpoints.nano_config import NanoConfig
 from vla_ros.policy.models.nano import NanoSizes
 from vla_ros.train import instructions

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tiny_demos import tiny_episode, tiny_info, write_tiny
 
-from vla_ros.data.demos import DemoSetError, DemoWriter, open_demos
+from vla_ros.data.demo_frames import DemoSetError
+from vla_ros.data.demos import DemoWriter, open_demos
 
 
 def test_what_is_written_is_read_back_across_shards(tmp_path: Path) -> None:

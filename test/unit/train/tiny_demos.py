@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vla_ros.data.demos import DemoInfo, DemoSet, DemoWriter, FrameArrays, open_demos
+from vla_ros.data.demo_frames import DemoInfo, FrameArrays
+from vla_ros.data.demos import DemoSet, DemoWriter, open_demos
 from vla_ros.policy.checkpoints.nano import NanoStatistics, save_nano
 from vla_ros.policy.checkpoints.nano_config import NanoConfig
 from vla_ros.policy.models.nano import Nano
