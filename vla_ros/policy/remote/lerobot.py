@@ -176,7 +176,11 @@ class LerobotClient:
     def _set_up(self) -> None:
         self.close()
         self._channel = self._grpc.insecure_channel(
-            self._address, [("grpc.max_receive_message_length", 64 * 2**20)]
+            self._address,
+            [
+                ("grpc.max_receive_message_length", 64 * 2**20),
+                ("grpc.use_local_subchannel_pool", 1),  # never the connection that was just lost
+            ],
         )
         try:
             self._call("Ready", b"", time.monotonic() + self._connect_s)
