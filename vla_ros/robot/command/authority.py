@@ -16,10 +16,11 @@ from vla_ros.robot.command.estop import EStopWatch
 from vla_ros.robot.command.execution import Execution
 from vla_ros.robot.command.gate import Gate
 from vla_ros.robot.command.helm import Helm
+from vla_ros.robot.command.joint_watch import JointWatch
 from vla_ros.robot.command.moves import PoseMoves
 from vla_ros.robot.command.owners import Owners
 from vla_ros.robot.command.runs import Runs
-from vla_ros.robot.command.watchdogs import Alarm, ClockWatch, JointWatch, TickWatch
+from vla_ros.robot.command.watchdogs import Alarm, ClockWatch, TickWatch
 from vla_ros.robot.outputs.layout import OutputError
 from vla_ros.robot.spec.robot import RobotSpec, spec_hash
 

@@ -14,8 +14,9 @@ from vla_ros.chunks import Refusal
 from vla_ros.motion import MotionRefused
 from vla_ros.robot.command.execution import Execution
 from vla_ros.robot.command.gate import Gate
+from vla_ros.robot.command.joint_watch import JointWatch
 from vla_ros.robot.command.outbox import Due
-from vla_ros.robot.command.watchdogs import JointWatch, RestWatch
+from vla_ros.robot.command.watchdogs import RestWatch
 from vla_ros.robot.spec.robot import RobotSpec
 
 
