@@ -93,6 +93,8 @@ def finish(title: str, rows: list[dict[str, Any]], goals: list[Goal], path: Path
             table.add_row(
                 *(f"{v:.3f}" if isinstance(v, float) else escape(str(v)) for v in row.values())
             )
+        # A line too long for the terminal is broken by it; a figure must not be cut.
+        console.width = max(console.width, table.__rich_measure__(console, console.options).maximum)
         console.print(table)
     for goal in goals:
         mark = "[green]✓[/]" if goal.met else "[red]✗[/]"

@@ -19,6 +19,7 @@ from vla_ros.policy.checkpoints.nano import action_processor, load_nano
 from vla_ros.policy.first_look import checked_state, sized_images
 from vla_ros.policy.guidance import flow_guidance, given_rows, joint_guidance, joint_rows
 from vla_ros.policy.models.flow import FlowGuidance, GivenRows
+from vla_ros.policy.models.linear import inputs_first
 from vla_ros.policy.models.nano import Nano
 from vla_ros.policy.models.traced import WARM_UPS, Traced
 from vla_ros.policy.protocol import PolicyRequest, PolicySpec
@@ -73,6 +74,7 @@ class NanoPolicy:
         self._heard: tuple[bytes, Tensor] | None = None
         for camera in self._model.cameras:
             camera.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        inputs_first(self._model)
         self._spec = PolicySpec(
             name="nano",
             model_id=checkpoint.model_id,

@@ -139,3 +139,14 @@ def prepare(network: nn.Module) -> None:
     if widen:
         for parameter in network.parameters(recurse=False):
             parameter.data = parameter.data.float()
+
+
+def inputs_first(module: nn.Module) -> None:
+    """Lay every linear layer's weights (out, in) out in memory by their inputs, in place.
+
+    A product with few rows then runs on all threads, at up to twice the speed (MKL, 16 to 25 rows);
+    it does not with the layout that torch gives them.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            layer.weight.data = layer.weight.data.t().contiguous().t()
