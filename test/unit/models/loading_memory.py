@@ -8,10 +8,10 @@ grew at most.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,19 +20,40 @@ import torch
 from vla_ros.policy.load import load_policy
 
 
-def memory(what: str) -> int:
-    """Bytes: ``VmRSS`` now, ``VmHWM`` at most so far."""
-    found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024
+def resident(checkpoint: str) -> int:
+    """Bytes of its own that this process has in memory, and of the checkpoint's file.
 
-
-def keep_what_is_there() -> None:
-    """Where permitted, keep the libraries' pages in memory.
-
-    Else a kernel that is short of memory, or tidy, takes some away first and they count as growth.
+    Not the pages of libraries: a kernel that is short of memory, or tidy, takes those away and
+    brings them back as it likes.
     """
-    ctypes.CDLL(None).mlockall(1)  # MCL_CURRENT
+    own = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert own is not None
+    parts = re.split(r"^(?=[0-9a-f]+-)", Path("/proc/self/smaps").read_text(), flags=re.MULTILINE)
+    mapped = [part for part in parts if checkpoint in part.split("\n", 1)[0]]
+    rss = [int(n) for part in mapped for n in re.findall(r"^Rss:\s+(\d+) kB", part, re.MULTILINE)]
+    return 1024 * (int(own[1]) + sum(rss))
+
+
+class Peak:
+    """Looks at `resident` all the time while it is entered."""
+
+    def __init__(self, checkpoint: str) -> None:
+        self._checkpoint = checkpoint
+        self.before = self.most = resident(checkpoint)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(1e-3):
+            self.most = max(self.most, resident(self._checkpoint))
 
 
 def write_zeros(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -50,7 +71,6 @@ def write_zeros(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
 
 if __name__ == "__main__":
     load_policy(sys.argv[1], threads=1)
-    keep_what_is_there()
-    before = memory("VmRSS")
-    loaded = load_policy(sys.argv[2], threads=1)
-    print(memory("VmHWM") - before)
+    with Peak(sys.argv[2]) as peak:
+        loaded = load_policy(sys.argv[2], threads=1)
+    print(max(peak.most, resident(sys.argv[2])) - peak.before)
