@@ -21,10 +21,12 @@ import sys, threading, time
 over, worst, late = threading.Event(), 0.0, 0.0
 threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
 begin = last = time.monotonic()
-while not over.is_set():
+while True:
     time.sleep(0.02)
     now = time.monotonic()
     late, worst, last = late + now - last - 0.02, max(worst, now - last - 0.02), now
+    if over.is_set():
+        break
 print(worst, late / (last - begin))
 """
 
@@ -45,6 +47,7 @@ class MachineWatch:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is for the tests
         )
 
     def __enter__(self) -> MachineWatch:
