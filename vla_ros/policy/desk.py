@@ -84,14 +84,17 @@ class Patience:
 
     Attributes:
         load_ns: For the policy to load, once a goal is there.
+        meet_ns: For the bridge's first status and the goal's first listener: nodes that have
+            just been started take seconds to discover each other.
         bridge_ns: For the bridge's next status.
         first_ns: For the first observation, before a goal starts.
         observation_ns: For the next observation.
-        client_ns: For somebody to listen to the goal's feedback.
+        client_ns: For somebody to listen to the goal's feedback again.
         run_ns: Time limit of a goal that names none.
     """
 
     load_ns: int = 120_000_000_000
+    meet_ns: int = 10_000_000_000
     bridge_ns: int = 2_000_000_000
     first_ns: int = 30_000_000_000
     observation_ns: int = 5_000_000_000
@@ -106,6 +109,7 @@ class _Current:
     waiting_since_ns: int  # steady
     epoch: int | None = None  # None: still waiting to start
     started_ns: int = 0
+    heard: bool = False  # somebody has listened to its feedback
 
 
 class RunDesk:
@@ -197,9 +201,14 @@ class RunDesk:
 
     def client(self, listens: bool, now_ns: int, steady_ns: int) -> None:
         """Whether anybody listens to the feedback; a goal whose client is gone ends STOPPED."""
-        if listens or self._current is None:
+        current, patience = self._current, self._patience
+        if listens or current is None:
             self._listened_ns = steady_ns
-        elif steady_ns - self._listened_ns > self._patience.client_ns:
+            if current is not None:
+                current.heard = True
+            return
+        limit_ns = patience.client_ns if current.heard else patience.meet_ns
+        if steady_ns - self._listened_ns > limit_ns:
             self._end("STOPPED", "the client that asked for it is gone", now_ns)
 
     def fault(self, text: str, now_ns: int) -> None:
@@ -222,7 +231,7 @@ class RunDesk:
         if now_ns - current.started_ns >= limit_ns:
             self._end("TIMED_OUT", f"not ended within {limit_ns / 1e9:g} s", now_ns)
         elif steady_ns - self._bridge_heard_ns > self._patience.bridge_ns:
-            self._end("STOPPED", self._silent_bridge(), now_ns)
+            self._end("STOPPED", _silent_bridge(self._patience.bridge_ns), now_ns)
         elif not self._observing(steady_ns):
             self._end("FAILED", _blind(self._patience.observation_ns), now_ns)
 
@@ -235,8 +244,8 @@ class RunDesk:
             return
         bridge = self._bridge
         if bridge is None or steady_ns - self._bridge_heard_ns > self._patience.bridge_ns:
-            if waited_ns > self._patience.bridge_ns:
-                self._end("REFUSED", self._silent_bridge(), now_ns)
+            if waited_ns > self._patience.meet_ns:
+                self._end("REFUSED", _silent_bridge(self._patience.meet_ns), now_ns)
             return
         if bridge.stopped:
             self._end("REFUSED", f"the robot is stopped: {bridge.stop_text}", now_ns)
@@ -309,11 +318,12 @@ class RunDesk:
             return f"the robot's side is not ready: {hindrance}"
         return _blind(self._patience.first_ns)
 
-    def _silent_bridge(self) -> str:
-        return (
-            f"control_bridge has been silent for {self._patience.bridge_ns / 1e9:g} s, expected "
-            "its status twice a second; is it running?"
-        )
+
+def _silent_bridge(limit_ns: int) -> str:
+    return (
+        f"control_bridge has been silent for {limit_ns / 1e9:g} s, expected its status twice a "
+        "second; is it running?"
+    )
 
 
 def _blind(limit_ns: int) -> str:

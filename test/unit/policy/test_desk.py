@@ -213,18 +213,20 @@ def test_a_goal_waits_for_the_policy_to_load_and_for_the_bridge() -> None:
 
 
 def test_waiting_has_an_end_that_names_what_was_missing() -> None:
-    desk = RunDesk(Patience(load_ns=10 * S, bridge_ns=2 * S))
+    desk = RunDesk(Patience(load_ns=10 * S))
     desk.request(goal(1), 0, 0)
     desk.tick(0, 11 * S)
     end = only_end(desk)
     assert (end.outcome, "not loaded" in end.message) == ("REFUSED", True)
     desk.loaded(runner(), 0, 12 * S)
     desk.request(goal(2), 0, 12 * S)
-    desk.tick(0, 15 * S)
+    desk.tick(0, 22 * S)
+    assert not desk.events()
+    desk.tick(0, 22 * S + 1)
     end = only_end(desk)
     assert (end.outcome, "control_bridge" in end.message) == ("REFUSED", True)
-    desk.request(goal(3), 0, 16 * S)
-    for second in range(16, 48):
+    desk.request(goal(3), 0, 23 * S)
+    for second in range(23, 55):
         desk.bridge(READY, 0, second * S)
     end = only_end(desk)
     assert (end.outcome, "observation" in end.message) == ("REFUSED", True)
@@ -250,15 +252,25 @@ def test_a_fault_of_the_policy_fails_the_run_and_the_next_goal_may_start(desk: R
 
 
 def test_a_goal_whose_client_is_gone_ends_after_some_patience(desk: RunDesk) -> None:
-    desk.client(False, 0, 9 * S)  # nobody asks for anything: nobody need listen
     desk.request(goal(1), 10 * S, 10 * S)
+    desk.client(True, 10 * S, 10 * S)
     desk.events()
-    desk.client(False, 12 * S, 12 * S)
-    assert not desk.events()
     desk.client(False, 13 * S, 13 * S)
+    assert not desk.events()
+    desk.client(False, 13 * S + 1, 13 * S + 1)
     end = only_end(desk)
     assert end.outcome == "STOPPED"
     assert "client" in end.message
+
+
+def test_a_client_that_has_not_been_met_yet_is_given_longer(desk: RunDesk) -> None:
+    desk.client(False, 0, 9 * S)  # nobody asks for anything: nobody need listen
+    desk.request(goal(1), 10 * S, 10 * S)
+    desk.events()
+    desk.client(False, 19 * S, 19 * S)
+    assert not desk.events()
+    desk.client(False, 20 * S, 20 * S)
+    assert "client" in only_end(desk).message
 
 
 def test_a_goal_whose_client_is_found_late_goes_on(desk: RunDesk) -> None:
