@@ -33,7 +33,7 @@ BLUE = "put the blue cube in the yellow bin"
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]:
     """One graph for the tests of this file; each leaves it at rest and ready."""
     text = robot_path("sim_arm").read_text()
-    strict = "joint_state_max_age_s: 1.0, plan_max_age_s: 2.0, clock_max_silence_s: 1.0"
+    strict = "joint_state_max_age_s: 0.25, plan_max_age_s: 1.0"
     assert strict in text
     text = text.replace(strict, "joint_state_max_age_s: 3.0, plan_max_age_s: 6.0")
     robot = tmp_path_factory.mktemp("robot") / "patient_arm.yaml"

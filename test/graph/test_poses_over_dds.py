@@ -37,7 +37,7 @@ def test_a_chunk_of_poses_leads_the_arm_and_one_out_of_reach_is_refused_in_words
 ) -> None:
     # On a busy machine the bridge is more patient than a robot's should be.
     robot, text = tmp_path / "robot.yaml", robot_path("sim_arm_ee").read_text(encoding="utf-8")
-    hasty = "{joint_state_max_age_s: 1.0, plan_max_age_s: 2.0, clock_max_silence_s: 1.0}"
+    hasty = "{joint_state_max_age_s: 0.25, plan_max_age_s: 1.0}"
     assert hasty in text
     patient = "{joint_state_max_age_s: 3.0, plan_max_age_s: 6.0}"
     robot.write_text(text.replace(hasty, patient), encoding="utf-8")

@@ -37,6 +37,7 @@ FPS = 20
 GRAPH_UP_S = 90.0
 AFTER_GOAL_S = 1.5
 RESUME_S = 20.0
+TRIES = 3
 STILL_RAD = 2e-3  # a refused goal may not move any joint further than this
 
 
@@ -158,13 +159,14 @@ def demo(out: Path, policy: str, seed: int) -> int:
 def _give_again(
     client: TaskClient, console: Console, captions: Captions, instruction: str, expected: int
 ) -> dict[str, Any]:
-    """Give one goal; once more where the robot was stopped, as happens on a busy computer."""
-    given = _give(client, console, captions, instruction, expected)
-    if given["outcome"] != OUTCOMES[STOPPED]:
-        return given | {"tries": 1}
-    console.print("  Is this computer busy? `resume` lets the robot go on; it is asked once more.")
-    client.resume(RESUME_S)
-    return _give(client, console, captions, instruction, expected) | {"tries": 2}
+    """Give one goal; again where the robot was stopped, as happens on a busy computer."""
+    for tries in range(1, TRIES + 1):
+        given = _give(client, console, captions, instruction, expected) | {"tries": tries}
+        if given["outcome"] != OUTCOMES[STOPPED] or tries == TRIES:
+            break
+        console.print("  Is this computer busy? `resume` lets the robot go on; it is asked again.")
+        client.resume(RESUME_S)
+    return given
 
 
 def _give(

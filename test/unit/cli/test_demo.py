@@ -1,4 +1,4 @@
-"""The demo asks once more where the robot was stopped, and only there."""
+"""The demo asks again where the robot was stopped, and only there."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ class Client:
         (["SUCCEEDED"], 1),
         (["FAILED"], 1),
         (["STOPPED", "SUCCEEDED"], 2),
-        (["STOPPED", "STOPPED"], 2),
+        (["STOPPED", "STOPPED", "FAILED"], 3),
+        (["STOPPED", "STOPPED", "STOPPED"], 3),
     ],
 )
-def test_a_stopped_goal_is_given_once_more_after_resume(
+def test_a_stopped_goal_is_given_again_after_resume(
     outcomes: list[str], tries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left, client = list(outcomes), Client()

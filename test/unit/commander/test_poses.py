@@ -286,7 +286,7 @@ def test_a_chunk_that_begins_out_of_reach_is_refused_and_the_run_stops_with_the_
     refusal = rig.send(far)
     assert refusal is not None
     assert "'tcp' would miss row 0 by" in refusal.text
-    rig.ticks(250)
+    rig.ticks(150)
     assert rig.commander.stop_reason == "plan_stale"
     assert "'tcp' would miss row 0 by" in rig.commander.stop_text
     assert rig.commander.mode == "STOPPED"

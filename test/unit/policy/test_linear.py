@@ -18,6 +18,7 @@ from vla_ros.policy.models.linear import (
     Int8Linear,
     PackedLinear,
     WidenedLinear,
+    inputs_first,
     prepare,
 )
 from vla_ros.policy.remote.blank import blank_request
@@ -143,3 +144,12 @@ def test_only_embeddings_and_matrices_stay_bfloat16_where_the_processor_does_not
     assert kept == {"0.weight", "1.weight"}
     with torch.no_grad():
         assert network[1:](torch.randn(3, 8)).dtype == torch.float32
+
+
+def test_weights_that_lie_by_their_inputs_give_the_same_answers() -> None:
+    network = nn.Sequential(nn.Linear(24, 40), nn.GELU(), nn.Linear(40, 8, bias=False))
+    x = torch.randn(16, 24)
+    expected = network(x)
+    inputs_first(network)
+    torch.testing.assert_close(network(x), expected)
+    assert [network[k].weight.stride() for k in (0, 2)] == [(1, 40), (1, 8)]
