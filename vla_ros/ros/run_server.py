@@ -7,8 +7,9 @@ from typing import Any
 from vla_ros_msgs.action import RunPolicy
 from vla_ros_msgs.msg import BridgeStatus, Run
 
-from vla_ros.policy.desk import Patience, RunDesk, RunEnded
+from vla_ros.policy.desk import Patience, RunDesk
 from vla_ros.policy.runner import PolicyRunner, RunStats
+from vla_ros.policy.runs import RunEnded
 from vla_ros.ros.actions import GoalServer
 from vla_ros.ros.conversions.run import bridge_view, goal_from, run_feedback, run_msg, run_result
 from vla_ros.ros.lifecycle import VlaNode

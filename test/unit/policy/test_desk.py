@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from vla_ros.policy.desk import BridgeView, Patience, RunDesk, RunEnded, RunGoal, RunStarted
+from vla_ros.policy.desk import Patience, RunDesk
 from vla_ros.policy.protocol import PolicySpec
 from vla_ros.policy.runner import PolicyRunner
+from vla_ros.policy.runs import BridgeView, RunEnded, RunGoal, RunStarted
 from vla_ros.spaces.time_contract import TimeContract
 from vla_ros.spaces.vectors import VectorSpace
 

@@ -7,8 +7,8 @@ import math
 from vla_ros_msgs.action import RunPolicy
 from vla_ros_msgs.msg import BridgeStatus, Commanded, Run
 
-from vla_ros.policy.desk import BridgeView, RunEnded, RunGoal, RunStarted
 from vla_ros.policy.runner import RunStats
+from vla_ros.policy.runs import BridgeView, RunEnded, RunGoal, RunStarted
 from vla_ros.ros.actions import OUTCOME_NUMBERS
 from vla_ros.ros.conversions.plan import AGGREGATIONS, run_id_from, uuid_msg
 from vla_ros.ros.conversions.times import duration_msg, header, ns_from
