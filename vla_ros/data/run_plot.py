@@ -15,6 +15,8 @@ from vla_ros.data.run_bag import PlanRecord, Series
 from vla_ros.data.run_video import Caption
 
 LEAST_SPAN = 0.2  # rad; a joint that hardly moves shall look so
+BEFORE_S = 1.0  # shown of the time before the first subtask
+LEAST_BAND_S = 0.5  # a shorter subtask has no room for its name
 MEASURED, COMMANDED, SEAM = "#1f77b4", "#d62728", "#9aa0a6"
 
 
@@ -46,7 +48,7 @@ def plot_run(
         for caption, left, right in zip(captions, marks[:-1], marks[1:], strict=True):
             if caption.subtask and not caption.outcome:
                 panel.axvspan(left, right, color="#e8f0fe", lw=0)
-                if k == 0:
+                if k == 0 and right - left > LEAST_BAND_S:
                     panel.text(
                         left,
                         1.04,
@@ -79,9 +81,16 @@ def plot_run(
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)
     axes = np.atleast_1d(panels)
-    axes[0].legend(loc="upper right", fontsize=7, ncols=2, frameon=False)
+    axes[0].set_xlim(max(0.0, marks[0] - BEFORE_S), end)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(),
+        loc="outside upper right",
+        fontsize=7,
+        ncols=2,
+        frameon=False,
+    )
     axes[-1].set_xlabel(
-        "ROS time since the start of the run [s]; grey lines: chunk seams", fontsize=8
+        "ROS time since the start of the recording [s]; grey lines: chunk seams", fontsize=8
     )
     figure.savefig(path, dpi=130)
     plt.close(figure)
