@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 HELD_UP_S, HELD_UP_SHARE = 0.25, 0.1
-"""Beside the nodes of these tests alone, naps oversleep by 0.1 s and 4 % at most."""
+"""Beside the nodes of these tests alone, on 2 cores, naps oversleep by 0.11 s at most and by 5 % of
+the time; 23 % in one test that keeps both cores busy, more only where a test ends in a blink."""
 
 CALM_S, CALM_SHARE = 0.05, 0.05
 
