@@ -24,6 +24,7 @@ from vla_ros.sim.truth import SimTruth
 UP_S = 90.0
 SERVICE_S = 20.0
 RUN_PATIENCE_S = 600.0
+NODES = ("sim_robot", "observation_sync", "policy", "control_bridge", "task_planner")
 
 
 def run_graph(
@@ -45,7 +46,9 @@ def run_graph(
     with _graph(source, realtime, execute_s, inference_s) as graph:
         for trial in trials:
             graph.lay_out(trial.episode.seed)
-            yield graph.single(trial) if trial.other is None else graph.listening(trial)
+            yield graph.counted(
+                graph.single(trial) if trial.other is None else graph.listening(trial)
+            )
 
 
 def run_long(
@@ -55,7 +58,7 @@ def run_long(
     with _graph(source, realtime, execute_s, inference_s) as graph:
         for seed in seeds:
             graph.lay_out(seed)
-            yield graph.long(seed)
+            yield graph.counted(graph.long(seed))
 
 
 class _Graph:
@@ -74,6 +77,16 @@ class _Graph:
         self._client.resume(SERVICE_S)
         self._client.go_to("home", SERVICE_S)
         self._client.reset_scene(seed, SERVICE_S)
+
+    def counted(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The result, if it is the policy's: a failure because a node died is none.
+
+        Raises:
+            GraphNotUpError: A node is gone.
+        """
+        if not result["success"]:
+            self._client.wait_for_signs_of_life(NODES, SERVICE_S)
+        return result
 
     def single(self, trial: Trial) -> dict[str, Any]:
         """One instruction, judged as the planner does."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -108,20 +109,38 @@ class TaskClient:
             GraphNotUpError: it says why it cannot be used, or is not there after `timeout_s` of
                 steady time.
         """
+        with self._statuses() as said:
+
+            def ready() -> bool:
+                status = said.get("policy")
+                if status is not None and status.level == DiagnosticStatus.ERROR:
+                    raise GraphNotUpError(status.message)
+                return status is not None and status.level == DiagnosticStatus.OK
+
+            self._wait(ready, timeout_s, "the policy to be loaded")
+
+    def wait_for_signs_of_life(self, nodes: Collection[str], timeout_s: float) -> None:
+        """Wait until each of these nodes has said something on `/diagnostics`, from now on.
+
+        Raises:
+            GraphNotUpError: one has not within `timeout_s` of steady time.
+        """
+        with self._statuses() as said:
+            if not self.spin_until(lambda: said.keys() >= set(nodes), timeout_s):
+                silent = ", ".join(sorted(set(nodes) - said.keys()))
+                raise GraphNotUpError(f"no sign of life of {silent} for {timeout_s:g} s.")
+
+    @contextmanager
+    def _statuses(self) -> Iterator[dict[str, Any]]:
+        """What our nodes say on `/diagnostics` meanwhile, by their names."""
         said: dict[str, Any] = {}
 
         def listen(message: DiagnosticArray) -> None:
-            said.update((status.name, status) for status in message.status)
-
-        def ready() -> bool:
-            status = said.get("vla_ros: policy")
-            if status is not None and status.level == DiagnosticStatus.ERROR:
-                raise GraphNotUpError(status.message)
-            return status is not None and status.level == DiagnosticStatus.OK
+            said.update((s.name.removeprefix("vla_ros: "), s) for s in message.status)
 
         listener = self.node.create_subscription(DiagnosticArray, "/diagnostics", listen, 10)
         try:
-            self._wait(ready, timeout_s, "the policy to be loaded")
+            yield said
         finally:
             self.node.destroy_subscription(listener)
 
