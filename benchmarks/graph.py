@@ -27,6 +27,9 @@ from vla_ros.cli.graph_process import demo_graph
 from vla_ros.ros.task_client import TaskClient
 
 CAMERA_LATENCY_S = 0.03
+PERIOD_NS = 10_000_000
+"""Of `config/robots/sim_arm.yaml`."""
+
 TRACKING, BRAKING, HOLDING = Commanded.TRACKING, Commanded.BRAKING, Commanded.HOLDING
 PROMPTS = (
     "put the red cube in the blue bin",
@@ -83,18 +86,26 @@ def glass_to_command_ms(heard: Heard) -> list[float]:
     return times
 
 
-def acceleration_steps(heard: Heard) -> tuple[np.ndarray, np.ndarray]:
-    """Largest step of any joint's commanded acceleration [rad/s^2]: at seams, within chunks."""
-    seams, within = [], []
+def acceleration_steps(heard: Heard) -> tuple[np.ndarray, np.ndarray, int]:
+    """Largest step of any joint's commanded acceleration from tick to tick.
+
+    Returns:
+        At seams and within chunks [rad/s^2]; and how many steps are left out because ticks were
+        missed in between, so that the acceleration had longer to change.
+    """
+    seams, within, longer = [], [], 0
     keys = heard.keys()
     for k in range(1, len(keys)):
         before, after = heard.commands[k - 1], heard.commands[k]
         both = before.mode == TRACKING and after.mode == TRACKING
         if not both or keys[k][0] != keys[k - 1][0]:
             continue
+        if ns(after.header.stamp) - ns(before.header.stamp) > 1.5 * PERIOD_NS:
+            longer += 1
+            continue
         step = np.abs(np.subtract(after.acceleration, before.acceleration)).max()
         (within if keys[k] == keys[k - 1] else seams).append(float(step))
-    return np.array(seams), np.array(within)
+    return np.array(seams), np.array(within), longer
 
 
 def cpu_seconds() -> dict[str, float]:
@@ -167,13 +178,14 @@ def main() -> int:
             client.reset_scene(100 + k, 20.0)
             delays.append(cancel_ms(client, heard, PROMPTS[k % len(PROMPTS)]))
     glass = glass_to_command_ms(heard)
-    seams, within = acceleration_steps(heard)
+    seams, within, longer = acceleration_steps(heard)
     ratio = float(np.percentile(seams, 99) / np.percentile(within, 99))
     rows = [
         {"figure": "glass to command, without inference [ms]", **spread(glass)},
         {"figure": "  of which the simulated camera [ms]", **spread([CAMERA_LATENCY_S * 1e3])},
         {"figure": "acceleration step at seams [rad/s^2]", **spread(list(seams))},
         {"figure": "acceleration step within chunks [rad/s^2]", **spread(list(within))},
+        {"figure": "steps left out: ticks were missed between", "n": longer},
         {"figure": "cancel to deceleration [ms]", **spread(delays)},
         *({"figure": f"CPU of {n} [% of a core]", **spread([v])} for n, v in share.items()),
     ]
