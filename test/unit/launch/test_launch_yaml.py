@@ -186,3 +186,22 @@ def test_a_parameter_value_keeps_its_type_through_the_command_line(value: object
     text = _flow(value)  # type: ignore[arg-type]
     assert "\n" not in text
     assert yaml.safe_load(text) == value
+
+
+@pytest.mark.parametrize("name", ["demo.launch.yaml", "robot.launch.yaml"])
+@pytest.mark.parametrize("own", ["", "/my/profile.xml"])
+def test_our_launch_files_give_fast_dds_room_for_images_unless_one_has_a_profile(
+    name: str, own: str
+) -> None:
+    root = Path(__file__).parents[3]
+    variables = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    plan = load_launch(
+        root / "launch" / name,
+        {} if name.startswith("demo") else {"robot": "arm.yaml", "policy": "expert"},
+        find_share=lambda _: root,
+        environ=dict.fromkeys(variables, own) if own else {},
+    )
+    expected = own or str(root / "config" / "fastdds.xml")
+    assert own or Path(expected).is_file()
+    for node in plan.nodes:
+        assert [node.environment[key] for key in variables] == [expected, expected]
