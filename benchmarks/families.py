@@ -31,7 +31,7 @@ from vla_ros.policy.models.prefix_expert import PrefixInputs
 JOINTS, CAMERAS, WORDS = 14, 2, 60
 TOKENS = 20
 SEEN = 300  # tokens of GR00T's backbone: two cameras and a prompt
-CUT = 6  # of the layers of pi0-FAST, and as much less of its word table, with --quick
+CUT = 18  # of the layers of pi0-FAST, and as much less of its word table, with --quick
 
 Row = dict[str, str | int | float]
 Network = TypeVar("Network", bound=nn.Module)

@@ -224,13 +224,14 @@ def main() -> int:
     parser = arguments(__doc__ or "")
     parser.add_argument("--policy", type=Path, default=ROOT / "checkpoints" / "nano")
     parser.add_argument("--peer-python", help="Python of an environment with LeRobot 0.4.4")
-    parser.add_argument("--only", nargs="*", default=["nano", "smolvla", "pi0"])
+    parser.add_argument("--only", nargs="*", help="nano, smolvla, pi0; --quick: not pi0")
     parser.add_argument("--rounds", type=int, help="chunks of SmolVLA and pi0")
     options = parser.parse_args()
     rounds = options.rounds or (2 if options.quick else 3)
     quick: bool = options.quick
+    only = options.only or ["nano", "smolvla", *([] if quick else ["pi0"])]
     rows, goals = list[dict[str, Any]](), list[Goal]()
-    if "nano" in options.only:
+    if "nano" in only:
         for threads in (1, 2):
             for steps in (None, 1, 10):
                 rows.append(nano(options.policy, threads, steps, 40 if quick else 300))
@@ -240,11 +241,11 @@ def main() -> int:
                     )
     both = ("bfloat16", "float32")
     table = {
-        "smolvla": [cases.smolvla(dtype, 4 if quick else 1) for dtype in both],
+        "smolvla": [cases.smolvla(dtype, 8 if quick else 1) for dtype in both],
         "pi0": [cases.pi0(dtype, 9 if quick else 1) for dtype in both],
     }
     for name in ("smolvla", "pi0"):
-        if name in options.only:
+        if name in only:
             more, reached = family(table[name], options.peer_python, rounds)
             rows, goals = rows + more, goals + reached
     return finish("inference", rows, goals, options.json)

@@ -140,7 +140,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", help="names of rows")
     parser.add_argument("--count", type=int, help="inferences of each")
     options = parser.parse_args()
-    count = options.count or (500 if options.quick else 10_000)
+    count = options.count or (100 if options.quick else 10_000)
     sys.path[:0] = [str(ROOT / "test" / "unit" / part) for part in ("models", "serve")]
     torch.set_num_threads(1)
     rows, goals = [], list[Goal]()
