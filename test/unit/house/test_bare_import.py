@@ -9,6 +9,7 @@ import sys
 import pytest
 from source import ROOT, modules
 
+pytestmark = pytest.mark.slow
 BLOCKED = (
     "torch", "torchvision", "rclpy", "vla_ros_msgs", "mujoco", "pydantic", "launch", "yaml",
 )  # fmt: skip

@@ -65,6 +65,7 @@ def test_a_recording_without_pictures_says_so() -> None:
         recording.estimate("front")
 
 
+@pytest.mark.slow
 def test_a_bag_gives_the_latency_and_the_file_gets_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,7 @@ def address(checkpoint) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.slow
 def test_a_served_checkpoint_gives_bit_for_bit_the_chunk_it_gives_here(checkpoint, address):
     here = load_policy(str(checkpoint), threads=1)
     there = load_policy(address)

@@ -17,6 +17,7 @@ from vla_ros.sim.expert_policy import ExpertPolicy
 from vla_ros.sim.rollout import Episode, Rollout
 from vla_ros.sim.truth import Target
 
+pytestmark = pytest.mark.slow
 SPEC = load_robot("sim_arm_ee")
 HAND = Kinematics(SPEC.urdf_text, SPEC.output("arm").joints, "base_link")
 
