@@ -24,6 +24,7 @@ from vla_ros_msgs.msg import ActionChunk, Commanded
 
 from benchmarks.harness import Goal, arguments, at_most, finish
 from vla_ros.cli.graph_process import demo_graph
+from vla_ros.cli.nodes import DEMO_NODES
 from vla_ros.ros.task_client import TaskClient
 
 CAMERA_LATENCY_S = 0.03
@@ -35,13 +36,6 @@ PROMPTS = (
     "put the red cube in the blue bin",
     "put the green cube in the yellow bin",
     "put the blue cube in the blue bin",
-)
-NODES = (
-    "sim_robot",
-    "observation_sync",
-    "policy",
-    "control_bridge",
-    "task_planner",
 )
 
 
@@ -117,7 +111,7 @@ def cpu_seconds() -> dict[str, float]:
             times = process.cpu_times()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        for node in NODES:
+        for node in DEMO_NODES:
             if f"/{node} " in words + " " or f"nodes.{node}" in words:
                 used[node] = used.get(node, 0.0) + times.user + times.system
     return used

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vla_ros.cli.listened import Listened, table_of
+from vla_ros.cli.nodes import NODES
 from vla_ros.cli.observed import observed_table
 from vla_ros.errors import VlaError
 from vla_ros.policy.checkpoints.state_range import state_range
@@ -26,7 +27,6 @@ from vla_ros.spaces import StreamReport
 if TYPE_CHECKING:
     from vla_ros.ros.task_client import TaskClient
 
-NODES = ("observation_sync", "policy", "control_bridge", "task_planner")
 OBSERVATION = "/vla/observation"
 MARKS = {0: "[green]✓[/]", 1: "[yellow]![/]", 2: "[red]✗[/]", 3: "[red]✗[/]"}
 

@@ -14,6 +14,7 @@ from vla_ros_msgs.msg import SimState
 
 from vla_ros.cli.do import SUCCEEDED
 from vla_ros.cli.graph_process import demo_graph
+from vla_ros.cli.nodes import DEMO_NODES
 from vla_ros.cli.trials import LONG_TASK, Listening, Trial, binned
 from vla_ros.nodes.truth import truth_from
 from vla_ros.ros import qos
@@ -24,7 +25,6 @@ from vla_ros.sim.truth import SimTruth
 UP_S = 90.0
 SERVICE_S = 20.0
 RUN_PATIENCE_S = 600.0
-NODES = ("sim_robot", "observation_sync", "policy", "control_bridge", "task_planner")
 
 
 def run_graph(
@@ -85,7 +85,7 @@ class _Graph:
             GraphNotUpError: A node is gone.
         """
         if not result["success"]:
-            self._client.wait_for_signs_of_life(NODES, SERVICE_S)
+            self._client.wait_for_signs_of_life(DEMO_NODES, SERVICE_S)
         return result
 
     def single(self, trial: Trial) -> dict[str, Any]:
